@@ -1,0 +1,154 @@
+//! Plans: a workflow bound to one session's members. Data only; `plan/` makes them and says how they move.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    artifacts::{BootArtifacts, BootArtifactsId},
+    component::ComponentNo,
+    reason::ReasonCode,
+    verb::Verb,
+    workflow::Condition,
+    xname::Xname,
+};
+
+/// The format of stored plans. Another one is parked, never guessed (law 11).
+pub const PLAN_FORMAT: i16 = 1;
+
+/// A component's place in its session: its position among the sorted component numbers. In memory only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ordinal(pub u32);
+
+/// A step's place in the plan, counted from 0 in topological order (an edge always leads upwards).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepNo(pub i16);
+
+/// A slice's place in the plan, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SliceNo(pub i16);
+
+/// A workflow bound to one session's members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Boot sets, per wave.
+    pub slices: Vec<Slice>,
+    /// Vertices, in topological order.
+    pub steps: Vec<Step>,
+    /// Edges; `from < to`.
+    pub edges: Vec<Edge>,
+    /// Who takes part, by ordinal: ascending component numbers.
+    pub members: Vec<PlanMember>,
+    /// What is done with a node that is on with unknown artifacts.
+    pub unknown: UnknownPolicy,
+    /// How long a service may be down before the components that need it fail.
+    #[serde(with = "super::workflow::duration")]
+    pub service_patience: Duration,
+}
+
+/// One member of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanMember {
+    /// Its number in the database.
+    pub component: ComponentNo,
+    /// Its name.
+    pub xname: Xname,
+    /// The slice it belongs to; exactly one.
+    pub slice: SliceNo,
+}
+
+/// The members of one boot set in one wave, and what they share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The boot set's name.
+    pub boot_set: String,
+    /// The wave, counted from 0.
+    pub wave: i16,
+    /// What they boot; none for operations that boot nothing.
+    pub artifacts: Option<SliceArtifacts>,
+    /// The configuration wanted; none where configuration is not enabled.
+    pub configuration: Option<String>,
+}
+
+/// What a slice boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceArtifacts {
+    /// The database's number of it. Not part of the plan's hash.
+    pub id: BootArtifactsId,
+    /// The artifacts themselves.
+    pub artifacts: BootArtifacts,
+    /// The IMS image they belong to, if any.
+    pub image: Option<String>,
+    /// Whether the root file system has to be projected (`root=sbps-s3:…`).
+    pub projected: bool,
+}
+
+/// A vertex: a verb bound to a slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// `boot set/step of the workflow`, as in `compute/power_off`.
+    pub name: String,
+    /// What it does.
+    pub verb: Verb,
+    /// Whom it is for.
+    pub slice: SliceNo,
+    /// All must hold for a component, or it passes the step.
+    pub when: Vec<Condition>,
+    /// How long a component may be in the step.
+    #[serde(with = "super::workflow::duration")]
+    pub timeout: Duration,
+    /// Most effects on one component in one run.
+    pub attempts: u16,
+    /// Where failed components are sent back to.
+    pub again: Option<Again>,
+}
+
+/// Failed components are sent back: the walk may turn, the graph never does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// To which step; never a later one.
+    pub from: StepNo,
+    /// How often, per component, without an operator.
+    pub times: u16,
+    /// For which reasons.
+    pub on: Vec<ReasonCode>,
+}
+
+/// An edge: what a step needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The step needed.
+    pub from: StepNo,
+    /// The step that needs it.
+    pub to: StepNo,
+    /// How it is needed.
+    pub kind: EdgeKind,
+}
+
+/// How a step needs another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeKind {
+    /// A component enters as soon as *it* is through the step needed.
+    PerComponent,
+    /// Nobody enters before the step needed has settled for all its components and at least this share of its
+    /// targeted components (per cent) succeeded. Opens once and stays open.
+    Barrier {
+        /// 0 to 100.
+        threshold_percent: u8,
+    },
+}
+
+/// What is done with a node that is on while nobody knows what it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPolicy {
+    /// Skipped, with that reason (bosun's own API).
+    #[default]
+    Leave,
+    /// Power-cycled, as BOS does.
+    Reboot,
+}
