@@ -14,3 +14,4 @@
 //! `cli/session.rs`.
 
 pub mod model;
+pub mod plan;

@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{reason::ReasonCode, verb::Verb};
+use super::{reason::ReasonCode, verb::Goal};
 
 /// A declared workflow, parsed and free of mistakes (`plan::workflow` reads it).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,13 +17,41 @@ pub struct Workflow {
     pub barriers: Vec<WorkflowBarrier>,
 }
 
+impl Condition {
+    /// Whether it asks what the session template says of the slice, and not what `inspect` decided of a component.
+    pub fn asks_the_template(self) -> bool {
+        matches!(self, Self::Configured | Self::Projected)
+    }
+}
+
+impl Workflow {
+    /// Whether its nodes boot something, so that every boot set needs artifacts.
+    pub fn boots(&self) -> bool {
+        self.steps.iter().any(|step| match &step.verb {
+            DeclaredVerb::Inspect { goal } => matches!(goal, Goal::Boot | Goal::Reboot),
+            DeclaredVerb::TagImage | DeclaredVerb::SetBootParameters | DeclaredVerb::AwaitBoot => true,
+            DeclaredVerb::PowerOff { .. }
+            | DeclaredVerb::StageConfiguration { .. }
+            | DeclaredVerb::PowerOn { .. }
+            | DeclaredVerb::AwaitConfiguration => false,
+        })
+    }
+
+    /// Whether it says anything to CFS, so that configurations have to exist.
+    pub fn configures(&self) -> bool {
+        self.steps.iter().any(|step| {
+            matches!(step.verb, DeclaredVerb::StageConfiguration { .. } | DeclaredVerb::AwaitConfiguration)
+        })
+    }
+}
+
 /// A declared step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorkflowStep {
     /// Its name, unique in the workflow.
     pub name: String,
     /// What it does.
-    pub verb: Verb,
+    pub verb: DeclaredVerb,
     /// Names of the steps it needs, per component.
     pub needs: Vec<String>,
     /// All must hold for a component, or it passes the step.
@@ -58,6 +86,50 @@ pub struct WorkflowBarrier {
     pub after: String,
     /// The steps that wait.
     pub before: Vec<String>,
+    /// Which share of the earlier step (per cent) has to succeed; where silent, the session's own.
+    pub threshold_percent: Option<u8>,
+}
+
+/// A verb as a workflow declares it: where a parameter is silent, BOS's options as they stand at admission decide
+/// (`plan::compile` binds it to a [`super::verb::Verb`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum DeclaredVerb {
+    /// See [`super::verb::Verb::Inspect`].
+    Inspect {
+        /// What the operation wants of a component.
+        goal: Goal,
+    },
+    /// See [`super::verb::Verb::TagImage`].
+    TagImage,
+    /// See [`super::verb::Verb::PowerOff`].
+    PowerOff {
+        /// How long PCS may take for Soft-Off.
+        #[serde(with = "duration_option")]
+        soft_off_within: Option<Duration>,
+        /// How long PCS may take for Force-Off.
+        #[serde(with = "duration_option")]
+        force_off_within: Option<Duration>,
+    },
+    /// See [`super::verb::Verb::SetBootParameters`].
+    SetBootParameters,
+    /// See [`super::verb::Verb::StageConfiguration`].
+    StageConfiguration {
+        /// Whether CFS may begin at once.
+        enable: bool,
+    },
+    /// See [`super::verb::Verb::PowerOn`].
+    PowerOn {
+        /// How long PCS may take for one try.
+        #[serde(with = "duration_option")]
+        within: Option<Duration>,
+        /// How often On is tried.
+        tries: Option<NonZeroU16>,
+    },
+    /// See [`super::verb::Verb::AwaitBoot`].
+    AwaitBoot,
+    /// See [`super::verb::Verb::AwaitConfiguration`].
+    AwaitConfiguration,
 }
 
 /// The order a barrier follows. Where no boot set has an ordinal there is no barrier.
@@ -68,7 +140,7 @@ pub enum BarrierOrder {
     BootOrdinal,
     /// By `shutdown_ordinal`; a boot set without one goes first.
     ShutdownOrdinal,
-    /// Everybody's `after` before anybody's `before`.
+    /// Everybody's `after` before anybody's `before`, wherever ordinals order anything at all.
     All,
 }
 

@@ -1,1 +1,5 @@
-fn main() {}
+//! Integration tests, one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod plans;

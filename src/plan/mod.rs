@@ -1,0 +1,35 @@
+//! Floor 1: workflow × template × members → the DAG of a session, and the law of how it moves. Pure: no I/O, no clock.
+//!
+//! * [`workflow`] reads a workflow's text and reports every mistake in it at once.
+//! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
+//! * [`hash`](hash()) names a plan, [`render`] shows it to people.
+
+pub mod compile;
+pub mod hash;
+pub mod render;
+pub mod workflow;
+
+pub use compile::{Binding, BoundBootSet, compile};
+pub use hash::hash;
+
+use std::fmt;
+
+/// Something wrong with a workflow, by itself or with the members it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Mistake {
+    /// The workflow's file name.
+    pub file: String,
+    /// The step, or another place in the file, where the mistake has one.
+    pub place: Option<String>,
+    /// What is wrong, and what to write instead.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{}, {place}: {}", self.file, self.text),
+            None => write!(f, "{}: {}", self.file, self.text),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Shows plans to people: as a text tree, and as a graph in DOT.
+
+use std::fmt::Write as _;
+
+use crate::model::{
+    plan::{Edge, EdgeKind, Plan, SliceNo, Step, StepNo},
+    verb::Verb,
+    workflow::Condition,
+};
+
+/// The plan as a text tree: boot sets, their steps, what each waits for and how long it may take.
+pub fn tree(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (number, slice) in plan.slices.iter().enumerate() {
+        let count = plan.members.iter().filter(|member| index(member.slice) == number).count();
+        let mut about = vec![components(count)];
+        if let Some(boots) = &slice.artifacts {
+            about.push(format!("boots {}", boots.artifacts.kernel));
+        }
+        if let Some(configuration) = &slice.configuration {
+            about.push(format!("configuration {configuration}"));
+        }
+        line(&mut text, format_args!("{}: {}", slice.boot_set, about.join(", ")));
+        let steps: Vec<_> = numbered(plan).filter(|(_, step)| index(step.slice) == number).collect();
+        for (place, (no, step)) in steps.iter().enumerate() {
+            let (branch, trunk) =
+                if place + 1 == steps.len() { ("└─", "  ") } else { ("├─", "│ ") };
+            line(&mut text, format_args!("{branch} {}{}", short(&step.name), particulars(step)));
+            for detail in details(plan, *no, step) {
+                line(&mut text, format_args!("{trunk}    {detail}"));
+            }
+        }
+    }
+    text
+}
+
+/// The plan as a graph in DOT: one box per boot set, barriers dashed.
+pub fn dot(plan: &Plan) -> String {
+    let mut text = String::from("digraph plan {\n  rankdir=LR;\n  node [shape=box];\n");
+    for (number, slice) in plan.slices.iter().enumerate() {
+        line(&mut text, format_args!("  subgraph cluster_{number} {{"));
+        line(&mut text, format_args!("    label={};", quoted(&slice.boot_set)));
+        for (no, step) in numbered(plan).filter(|(_, step)| index(step.slice) == number) {
+            line(&mut text, format_args!("    s{} [label={}];", no.0, quoted(short(&step.name))));
+        }
+        line(&mut text, format_args!("  }}"));
+    }
+    for edge in &plan.edges {
+        let style = match edge.kind {
+            EdgeKind::PerComponent => String::new(),
+            EdgeKind::Barrier { threshold_percent } => {
+                format!(" [style=dashed, label=\"{threshold_percent} %\"]")
+            }
+        };
+        line(&mut text, format_args!("  s{} -> s{}{style};", edge.from.0, edge.to.0));
+    }
+    for (no, step) in numbered(plan) {
+        if let Some(again) = &step.again {
+            let label = format!("again, {} times", again.times);
+            line(
+                &mut text,
+                format_args!(
+                    "  s{} -> s{} [style=dotted, constraint=false, label={}];",
+                    no.0,
+                    again.from.0,
+                    quoted(&label)
+                ),
+            );
+        }
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// What stands under a step.
+fn details(plan: &Plan, no: StepNo, step: &Step) -> Vec<String> {
+    let named = |no: StepNo| plan.steps.get(usize::try_from(no.0).unwrap_or(usize::MAX));
+    let incoming: Vec<(&Edge, &Step)> = plan
+        .edges
+        .iter()
+        .filter(|edge| edge.to == no)
+        .filter_map(|edge| Some((edge, named(edge.from)?)))
+        .collect();
+    let mut details = Vec::new();
+    let needs: Vec<&str> = incoming
+        .iter()
+        .filter(|(edge, _)| edge.kind == EdgeKind::PerComponent)
+        .map(|(_, step)| short(&step.name))
+        .collect();
+    if !needs.is_empty() {
+        details.push(format!("needs {}", needs.join(", ")));
+    }
+    for (edge, from) in incoming {
+        if let EdgeKind::Barrier { threshold_percent } = edge.kind {
+            let share = match threshold_percent {
+                0 => String::new(),
+                percent => format!(", {percent} % succeeded"),
+            };
+            details.push(format!("waits until {} has settled{share}", from.name));
+        }
+    }
+    if !step.when.is_empty() {
+        let when: Vec<&str> = step.when.iter().map(|condition| label(*condition)).collect();
+        details.push(format!("when {}", when.join(", ")));
+    }
+    let tries = match step.attempts {
+        _ if step.verb.shape().rungs.is_empty() => String::new(),
+        1 => ", 1 attempt".to_owned(),
+        attempts => format!(", {attempts} attempts"),
+    };
+    details.push(format!("within {}{tries}", humantime::format_duration(step.timeout)));
+    if let Some((again, from)) = step.again.as_ref().and_then(|again| Some((again, named(again.from)?))) {
+        let on: Vec<&str> = again.on.iter().map(|reason| reason.label()).collect();
+        details.push(format!(
+            "again from {} on {}, up to {} times",
+            short(&from.name),
+            on.join(", "),
+            again.times
+        ));
+    }
+    details
+}
+
+/// The verb where the name does not tell it, and its parameters.
+fn particulars(step: &Step) -> String {
+    let verb = step.verb.name();
+    let verb = if short(&step.name) == verb { String::new() } else { format!(" ({verb})") };
+    let parameters: Vec<String> = match &step.verb {
+        Verb::PowerOff { .. } | Verb::PowerOn { .. } => step
+            .verb
+            .shape()
+            .rungs
+            .iter()
+            .map(|rung| {
+                let within = humantime::format_duration(rung.within);
+                let times = if rung.tries == 1 { String::new() } else { format!(" × {}", rung.tries) };
+                format!("{} {within}{times}", rung.name)
+            })
+            .collect(),
+        Verb::StageConfiguration { enable } => {
+            vec![if *enable { "enabled" } else { "not enabled yet" }.to_owned()]
+        }
+        _ => Vec::new(),
+    };
+    if parameters.is_empty() { verb } else { format!("{verb}: {}", parameters.join(", then ")) }
+}
+
+fn label(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Configured => "configured",
+        Condition::Projected => "projected",
+        Condition::PowersOff => "it is to be switched off",
+        Condition::PowersOn => "it is to be switched on",
+        Condition::StaysUp => "it stays up and is only configured",
+        Condition::EndsUp => "it ends up configured",
+    }
+}
+
+fn numbered(plan: &Plan) -> impl Iterator<Item = (StepNo, &Step)> {
+    (0..).map(StepNo).zip(&plan.steps)
+}
+
+fn index(slice: SliceNo) -> usize {
+    usize::try_from(slice.0).unwrap_or(usize::MAX)
+}
+
+/// A step's name without its boot set.
+fn short(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, step)| step)
+}
+
+fn components(count: usize) -> String {
+    if count == 1 { "1 component".to_owned() } else { format!("{count} components") }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    writeln!(text, "{arguments}").expect("a string takes everything");
+}
