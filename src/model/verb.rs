@@ -268,7 +268,7 @@ pub struct Call<'a> {
 }
 
 /// An effect of this step that is still open, for an observation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenEffect {
     /// Its number in the session.
     pub effect: EffectNo,

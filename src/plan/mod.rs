@@ -2,9 +2,11 @@
 //!
 //! * [`workflow`] reads a workflow's text and reports every mistake in it at once.
 //! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
+//! * [`flow`] says how it moves.
 //! * [`hash`](hash()) names a plan, [`render`] shows it to people.
 
 pub mod compile;
+pub mod flow;
 pub mod hash;
 pub mod render;
 pub mod workflow;

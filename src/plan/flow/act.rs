@@ -1,0 +1,410 @@
+//! Calls: who goes into one, and what its answer means.
+
+use super::{
+    Flow, Output,
+    state::{Ask, Millis, OpenCall, Place, millis},
+};
+use crate::model::{
+    Timestamp,
+    effect::{EffectNo, EffectState},
+    plan::{Ordinal, StepNo},
+    reason::{Reason, ReasonCode},
+    verb::{Answer, CallError, Group, Power, Took, Verb},
+};
+use chrono::TimeDelta;
+
+/// Most calls of one step at once.
+const CALLS_MAX: usize = 4;
+/// Pause before somebody who was held (a PCS reservation is renewed each minute, and looked at every 15 s) is tried again.
+const BUSY_PAUSE: TimeDelta = TimeDelta::seconds(5);
+
+impl Flow {
+    /// Makes the calls that can be made.
+    pub(super) fn pump(&mut self, now: Timestamp) {
+        for index in 0..self.steps.len() {
+            if self.steps[index].acts() {
+                self.undelay(now, index);
+                while self.steps[index].calls < CALLS_MAX
+                    && self.steps[index].calling.retry_at <= millis(now)
+                    && self.pump_one(now, StepNo(index as i16))
+                {}
+            }
+        }
+        self.find_lost(now);
+    }
+
+    fn undelay(&mut self, now: Timestamp, index: usize) {
+        let state = &mut self.steps[index];
+        while state.delayed.first_key_value().is_some_and(|(at, _)| *at <= millis(now)) {
+            let Some((_, members)) = state.delayed.pop_first() else { return };
+            for ordinal in members {
+                let cell = &self.cells[self.topology.cell(ordinal, StepNo(index as i16))];
+                if cell.place == Place::Ready {
+                    state.ready[cell.rung as usize].push_back(ordinal);
+                }
+            }
+        }
+    }
+
+    /// Makes one call of a step; false if there is none to make.
+    fn pump_one(&mut self, now: Timestamp, step: StepNo) -> bool {
+        let index = step.0 as usize;
+        if self.steps[index].shape.group == Group::OncePerImage {
+            return self.pump_image(now, step);
+        }
+        if let Some((rung, members)) = self.steps[index].forced.pop_front() {
+            let members = self.still_ready(now, step, rung, members);
+            if !members.is_empty() {
+                self.call(now, step, rung, members);
+            }
+            return true;
+        }
+        let Group::UpTo(limit) = self.steps[index].shape.group else { return false };
+        let limit = (limit.get() as usize).min(self.steps[index].size_cap);
+        for rung in 0..self.steps[index].ready.len() {
+            let waiting = self.steps[index].ready[rung].len();
+            if waiting == 0 {
+                continue;
+            }
+            // Even calls rather than full ones and a rest.
+            let size = waiting.div_ceil(waiting.div_ceil(limit));
+            let members: Vec<Ordinal> = self.steps[index].ready[rung].drain(..size).collect();
+            let members = self.still_ready(now, step, rung as u8, members);
+            if !members.is_empty() {
+                self.call(now, step, rung as u8, members);
+            }
+            return true;
+        }
+        false
+    }
+
+    fn pump_image(&mut self, now: Timestamp, step: StepNo) -> bool {
+        let index = step.0 as usize;
+        if self.steps[index].ready[0].is_empty() {
+            return false;
+        }
+        let slice = &self.plan.slices[self.plan.steps[index].slice.0 as usize];
+        let image =
+            slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.clone()).unwrap_or_default();
+        match self.images_tagged.get(&image) {
+            Some(false) => return false,
+            Some(true) => {
+                let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
+                for ordinal in self.still_ready(now, step, 0, members) {
+                    self.succeed(now, ordinal, step, None);
+                }
+            }
+            None => {
+                let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
+                let members = self.still_ready(now, step, 0, members);
+                if !members.is_empty() {
+                    self.images_tagged.insert(image, false);
+                    self.call(now, step, 0, members);
+                }
+            }
+        }
+        true
+    }
+
+    /// Those of a group that may still go: entries are checked when they are taken, not when things change.
+    fn still_ready(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) -> Vec<Ordinal> {
+        let mut going = Vec::with_capacity(members.len());
+        for ordinal in members {
+            let cell = self.cell(ordinal, step);
+            if cell.place != Place::Ready || cell.rung != rung {
+                continue;
+            }
+            if let Some(reason) = self.components[ordinal.0 as usize].doomed.clone() {
+                self.skip(now, ordinal, step, *reason);
+            } else if self.is_held(ordinal, step) {
+                self.put(ordinal, step, Place::NotReached);
+                self.steps[step.0 as usize].held.insert(ordinal.0 as usize);
+            } else {
+                going.push(ordinal);
+            }
+        }
+        going.sort_unstable();
+        going.dedup();
+        going
+    }
+
+    fn call(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) {
+        let effect = self.next_effect;
+        self.next_effect = EffectNo(effect.0 + 1);
+        self.ever_acted = true;
+        let at = millis(now);
+        let dead = millis(now + self.pace.call_alive_for);
+        let power = self.steps[step.0 as usize].shape.power;
+        for ordinal in &members {
+            self.put(*ordinal, step, Place::Calling);
+            let cell = self.cell_mut(*ordinal, step);
+            cell.effect = effect.0;
+            cell.attempts += 1;
+            cell.since = at;
+            self.components[ordinal.0 as usize].act(power, at);
+        }
+        self.steps[step.0 as usize].attempts += members.len() as i32;
+        self.steps[step.0 as usize].calls += 1;
+        let open = OpenCall {
+            step,
+            rung,
+            members: members.clone(),
+            left: members.len(),
+            state: EffectState::Intended,
+            reference: None,
+            intended: at,
+            dead,
+            find_at: None,
+        };
+        self.effects.insert(effect, open);
+        self.out.push(Output::Call { effect, step, rung, members });
+    }
+
+    /// Who is still covered by this effect.
+    pub(super) fn covered_by(&self, effect: EffectNo, call: &OpenCall) -> Vec<Ordinal> {
+        let covers = |ordinal: &&Ordinal| self.cell(**ordinal, call.step).effect == effect.0;
+        call.members.iter().filter(covers).copied().collect()
+    }
+
+    pub(super) fn answered(&mut self, now: Timestamp, effect: EffectNo, answer: Result<Answer, CallError>) {
+        let Some(call) = self.effects.get(&effect).cloned() else { return };
+        self.steps[call.step.0 as usize].calls -= 1;
+        match answer {
+            Ok(answer) => {
+                self.service_up(call.step, Ask::Call);
+                self.accepted(now, effect, &call, answer, EffectState::Accepted);
+            }
+            Err(error @ CallError::Transient { .. }) => {
+                self.service_down(now, call.step, Ask::Call, &error);
+                self.not_taken(effect, &call, error.to_string());
+            }
+            Err(CallError::TooLarge) if call.members.len() > 1 => {
+                self.steps[call.step.0 as usize].size_cap = call.members.len() / 2;
+                self.not_taken(effect, &call, "too many components in one call".to_owned());
+            }
+            Err(CallError::TooLarge) => self.refused(now, effect, &call, "too large".to_owned(), Vec::new()),
+            Err(CallError::Rejected { text, named }) => self.refused(now, effect, &call, text, named),
+            Err(error @ CallError::Lost { .. }) => {
+                self.service_down(now, call.step, Ask::Call, &error);
+                self.lost(now, effect, &call, &error.to_string());
+            }
+        }
+        // Everybody it covered may have been settled by later evidence before its answer came.
+        if self.effects.get(&effect).is_some_and(|call| call.left == 0) {
+            self.forget(effect, EffectState::Settled, None);
+        }
+    }
+
+    /// The service took the call.
+    pub(super) fn accepted(
+        &mut self,
+        now: Timestamp,
+        effect: EffectNo,
+        call: &OpenCall,
+        answer: Answer,
+        state: EffectState,
+    ) {
+        let token = answer.token.map(|token| {
+            self.tokens.push(token.clone());
+            token
+        });
+        let token_index = token.as_ref().map(|_| self.tokens.len() as u32 - 1);
+        if let Some(open) = self.effects.get_mut(&effect) {
+            open.state = state;
+            open.reference.clone_from(&answer.reference);
+            open.find_at = None;
+        }
+        let token = token.map(|token| (token, call.step));
+        self.out.push(Output::Effect { effect, state, reference: answer.reference, token, error: None });
+        if self.steps[call.step.0 as usize].shape.group == Group::OncePerImage {
+            self.image_done(call.step, answer.rest == Took::Done);
+        }
+        let mut named = answer.named;
+        named.sort_by_key(|(ordinal, _)| *ordinal);
+        for ordinal in self.covered_by(effect, call) {
+            if token_index.is_some() {
+                self.components[ordinal.0 as usize].token = token_index;
+            }
+            let took = match named.binary_search_by_key(&ordinal, |(named, _)| *named) {
+                Ok(found) => named[found].1.clone(),
+                Err(_) => answer.rest.clone(),
+            };
+            match took {
+                Took::Done => self.succeed(now, ordinal, call.step, None),
+                Took::Underway => self.watch(now, ordinal, call.step),
+                Took::Busy(reason) => self.busy(now, ordinal, call.step, reason),
+                Took::Refused(reason) => self.fail(now, ordinal, call.step, reason),
+            }
+        }
+    }
+
+    pub(super) fn image_done(&mut self, step: StepNo, done: bool) {
+        let slice = &self.plan.slices[self.plan.steps[step.0 as usize].slice.0 as usize];
+        let image =
+            slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.clone()).unwrap_or_default();
+        if done {
+            self.images_tagged.insert(image, true)
+        } else {
+            self.images_tagged.remove(&image)
+        };
+    }
+
+    /// Surely not taken: whoever it covered waits for another call.
+    pub(super) fn not_taken(&mut self, effect: EffectNo, call: &OpenCall, error: String) {
+        for ordinal in self.covered_by(effect, call) {
+            self.requeue(ordinal, call.step, false);
+        }
+        self.forget(effect, EffectState::NotTaken, Some(error));
+    }
+
+    pub(super) fn forget(&mut self, effect: EffectNo, state: EffectState, error: Option<String>) {
+        if let Some(call) = self.effects.remove(&effect)
+            && self.steps[call.step.0 as usize].shape.group == Group::OncePerImage
+            && state != EffectState::Settled
+        {
+            self.image_done(call.step, false);
+        }
+        self.out.push(Output::Effect { effect, state, reference: None, token: None, error });
+    }
+
+    /// Back among those that wait for a call, on the same rung. A call that was not taken does not count.
+    pub(super) fn requeue(&mut self, ordinal: Ordinal, step: StepNo, counts: bool) {
+        let power = self.steps[step.0 as usize].shape.power;
+        let cell = self.cell_mut(ordinal, step);
+        cell.effect = 0;
+        let rung = cell.rung;
+        if !counts {
+            cell.attempts = cell.attempts.saturating_sub(1);
+            self.steps[step.0 as usize].attempts -= 1;
+            self.components[ordinal.0 as usize].unact(power);
+        }
+        self.put(ordinal, step, Place::Ready);
+        self.steps[step.0 as usize].ready[rung as usize].push_back(ordinal);
+    }
+
+    /// Refused as it stands: those named fail; if nobody is named the call is halved until the culprit stands alone.
+    fn refused(
+        &mut self,
+        now: Timestamp,
+        effect: EffectNo,
+        call: &OpenCall,
+        text: String,
+        named: Vec<Ordinal>,
+    ) {
+        self.service_up(call.step, Ask::Call);
+        let reason = Reason::new(self.refusal(call.step), text.clone());
+        let covered = self.covered_by(effect, call);
+        let alone = covered.len() <= 1;
+        let (culprits, rest): (Vec<Ordinal>, Vec<Ordinal>) =
+            covered.into_iter().partition(|ordinal| alone || named.contains(ordinal));
+        for ordinal in &rest {
+            self.requeue(*ordinal, call.step, false);
+        }
+        if culprits.is_empty() {
+            let (left, right) = rest.split_at(rest.len() / 2);
+            let state = &mut self.steps[call.step.0 as usize];
+            // They were just put at the end of the queue; they go by themselves instead.
+            let queue = &mut state.ready[call.rung as usize];
+            queue.truncate(queue.len().saturating_sub(rest.len()));
+            state.forced.push_back((call.rung, left.to_vec()));
+            state.forced.push_back((call.rung, right.to_vec()));
+        }
+        for ordinal in culprits {
+            self.cell_mut(ordinal, call.step).effect = 0;
+            self.fail(now, ordinal, call.step, reason.clone());
+        }
+        self.forget(effect, EffectState::NotTaken, Some(text));
+    }
+
+    fn refusal(&self, step: StepNo) -> ReasonCode {
+        match self.plan.steps[step.0 as usize].verb {
+            Verb::SetBootParameters {} => ReasonCode::BootParametersRejected,
+            Verb::TagImage {} => ReasonCode::ImageTagFailed,
+            Verb::PowerOff { .. } => ReasonCode::PowerOffFailed,
+            Verb::PowerOn { .. } => ReasonCode::PowerOnFailed,
+            _ => ReasonCode::Rejected,
+        }
+    }
+
+    /// Somebody else holds it: the same rung again, later, within the step's time.
+    pub(super) fn busy(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
+        let cell = self.cell(ordinal, step);
+        if millis(now) >= cell.entered + self.timeout_millis(step) {
+            self.fail(now, ordinal, step, reason);
+            return;
+        }
+        self.leave(ordinal, step);
+        self.cell_mut(ordinal, step).since = millis(now);
+        self.put(ordinal, step, Place::Ready);
+        self.steps[step.0 as usize].delayed.entry(millis(now + BUSY_PAUSE)).or_default().push(ordinal);
+    }
+
+    /// The rung ended without reaching the goal: once more, or the next rung, or that was it.
+    pub(super) fn spent(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
+        self.leave(ordinal, step);
+        let state = &self.steps[step.0 as usize];
+        let rungs = state.shape.rungs.len();
+        let index = self.topology.cell(ordinal, step);
+        let cell = &mut self.cells[index];
+        let rung = state.shape.rungs.get(cell.rung as usize);
+        cell.tries += 1;
+        cell.since = millis(now);
+        let once_more = rung.is_some_and(|rung| cell.tries < rung.tries);
+        if !once_more && (cell.rung as usize) + 1 < rungs {
+            cell.rung += 1;
+            cell.tries = 0;
+        } else if !once_more {
+            self.fail(now, ordinal, step, reason);
+            return;
+        }
+        let rung = cell.rung as usize;
+        self.put(ordinal, step, Place::Ready);
+        self.steps[step.0 as usize].ready[rung].push_back(ordinal);
+    }
+
+    /// Takes a component out of the effect that covers it; an effect that covers nobody is settled.
+    pub(super) fn leave(&mut self, ordinal: Ordinal, step: StepNo) {
+        let effect = EffectNo(std::mem::take(&mut self.cell_mut(ordinal, step).effect));
+        let Some(call) = self.effects.get_mut(&effect) else { return };
+        call.left = call.left.saturating_sub(1);
+        if call.left == 0 && call.state != EffectState::Intended {
+            self.forget(effect, EffectState::Settled, None);
+        }
+    }
+
+    /// Everybody of a step's slice.
+    pub(super) fn in_step(&self, step: StepNo) -> impl Iterator<Item = Ordinal> + '_ {
+        let slice = self.plan.steps[step.0 as usize].slice;
+        let members = self.plan.members.iter().enumerate();
+        members.filter(move |(_, member)| member.slice == slice).map(|(index, _)| Ordinal(index as u32))
+    }
+
+    pub(super) fn timeout_millis(&self, step: StepNo) -> Millis {
+        self.plan.steps[step.0 as usize].timeout.as_millis() as Millis
+    }
+}
+
+impl super::state::Component {
+    /// A call is about to be made.
+    pub(super) fn act(&mut self, power: Option<Power>, at: Millis) {
+        self.inside = true;
+        if power.is_none() {
+            return;
+        }
+        self.last_power = self.this_power.max(self.last_power);
+        self.this_power = Some(at);
+        if power == Some(Power::On) {
+            self.powered_on = Some(at);
+            self.booted_with = self.token;
+            self.noticed = false;
+            self.ready_since = None;
+        }
+    }
+
+    /// The call was not taken.
+    fn unact(&mut self, power: Option<Power>) {
+        if power.is_some() {
+            self.this_power = self.last_power;
+        }
+    }
+}

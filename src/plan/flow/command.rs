@@ -1,0 +1,215 @@
+//! What operators and other sessions ask.
+
+use serde_json::json;
+
+use super::{Flow, Output, state::Place};
+use crate::model::{
+    Timestamp,
+    command::Command,
+    event::EventKind,
+    plan::{Ordinal, StepNo},
+    reason::{Reason, ReasonCode},
+    session::SessionState,
+};
+
+impl Flow {
+    pub(super) fn command(&mut self, now: Timestamp, command: Command, actor: &str, why: Option<String>) {
+        let (name, answer) = match command {
+            Command::Pause => ("pause", self.pause(actor, &why)),
+            Command::Resume => ("resume", self.resume(actor, &why)),
+            Command::Cancel => ("cancel", self.cancel(now, actor, &why)),
+            Command::Retry { members, from } => ("retry", self.retry(now, members, None, from, actor)),
+            Command::Restart { step, members } => {
+                ("restart", self.retry(now, members, Some(step), Some(step), actor))
+            }
+            Command::Skip { members, step } => ("skip", self.leave_out(now, members, step, actor, &why)),
+        };
+        self.note(
+            EventKind::Command,
+            Some(actor),
+            json!({ "command": name, "reason": why, "answer": answer }),
+        );
+    }
+
+    pub(super) fn set_mode(&mut self, mode: SessionState, reason: Option<String>, actor: Option<&str>) {
+        let before = std::mem::replace(&mut self.mode, mode);
+        self.recheck_held |= mode == SessionState::Running;
+        self.out.push(Output::State(mode, reason.clone()));
+        self.note(
+            EventKind::StateChanged,
+            actor,
+            json!({ "from": before.label(), "to": mode.label(), "reason": reason }),
+        );
+    }
+
+    fn pause(&mut self, actor: &str, why: &Option<String>) -> String {
+        if self.mode != SessionState::Running {
+            return format!("it is {} already", self.mode.label());
+        }
+        let reason = format!("paused by {actor}{}", because(why));
+        self.set_mode(SessionState::Paused, Some(reason), Some(actor));
+        "nothing new passes its gate; what is inside goes on to its end".to_owned()
+    }
+
+    fn resume(&mut self, actor: &str, why: &Option<String>) -> String {
+        if !self.mode.waits_for_operator() {
+            return format!("it is {}; there is nothing to resume", self.mode.label());
+        }
+        self.set_mode(
+            SessionState::Running,
+            Some(format!("resumed by {actor}{}", because(why))),
+            Some(actor),
+        );
+        "its gates are open".to_owned()
+    }
+
+    fn cancel(&mut self, now: Timestamp, actor: &str, why: &Option<String>) -> String {
+        if self.mode == SessionState::Cancelling {
+            return "it is being cancelled already".to_owned();
+        }
+        let text = format!("by {actor}{}", because(why));
+        self.set_mode(SessionState::Cancelling, Some(format!("cancelled {text}")), Some(actor));
+        self.cancelled = true;
+        let outside = self.cancel_rest(now, &Reason::new(ReasonCode::Cancelled, text));
+        format!(
+            "{outside} components were not begun and are left as they are; those begun are brought to the end of power_on"
+        )
+    }
+
+    /// Nobody outside enters any more; those inside are brought to a defined end. Also what a resume of a cancelled
+    /// session begins with.
+    pub(super) fn cancel_rest(&mut self, now: Timestamp, reason: &Reason) -> usize {
+        let mut outside = 0;
+        for index in 0..self.components.len() {
+            let ordinal = Ordinal(index as u32);
+            if self.components[index].ended {
+                continue;
+            }
+            if self.components[index].inside {
+                self.stop_watching(now, ordinal, reason);
+            } else {
+                outside += 1;
+                self.doom(now, ordinal, reason.clone());
+            }
+        }
+        outside
+    }
+
+    /// Past the gate and cancelled: what only waits (boot, configuration) is left out; power goes on to its end.
+    fn stop_watching(&mut self, now: Timestamp, ordinal: Ordinal, reason: &Reason) {
+        for step in self.way(ordinal) {
+            let watching =
+                !self.steps[step.0 as usize].acts() && self.cell(ordinal, step).place == Place::Underway;
+            if watching && !self.components[ordinal.0 as usize].ended {
+                self.skip(now, ordinal, step, reason.clone());
+            }
+        }
+    }
+
+    /// Left out as soon as no effect covers it.
+    fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
+        if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].failed.is_some() {
+            return;
+        }
+        let way = self.way(ordinal);
+        let covered = way.iter().any(|step| {
+            let place = self.cell(ordinal, *step).place;
+            place == Place::Calling || (place == Place::Underway && self.steps[step.0 as usize].acts())
+        });
+        self.components[ordinal.0 as usize].doomed = Some(Box::new(reason.clone()));
+        if covered {
+            return;
+        }
+        let unsettled = |step: &&StepNo| !self.cell(ordinal, **step).place.is_settled();
+        if let Some(step) = way.iter().find(unsettled).copied() {
+            self.skip(now, ordinal, step, reason);
+        }
+    }
+
+    /// Sends failed components back. The claims were taken again before the command was written.
+    fn retry(
+        &mut self,
+        now: Timestamp,
+        members: Vec<Ordinal>,
+        failed_in: Option<StepNo>,
+        from: Option<StepNo>,
+        actor: &str,
+    ) -> String {
+        let chosen: Vec<Ordinal> = if members.is_empty() {
+            (0..self.components.len() as u32).map(Ordinal).collect()
+        } else {
+            members
+        };
+        let mut sent = 0;
+        for ordinal in chosen {
+            let Some((at, code)) = self.failed_at(ordinal) else { continue };
+            let slice = self.plan.members[ordinal.0 as usize].slice;
+            let of_slice = |step: StepNo| self.plan.steps[step.0 as usize].slice == slice;
+            if failed_in.is_some_and(|step| step != at) || from.is_some_and(|step| !of_slice(step)) {
+                continue;
+            }
+            let again = self.plan.steps[at.0 as usize].again.as_ref().map(|again| again.from);
+            let to = match from {
+                Some(from) => from,
+                None if code.is_the_services() => at,
+                None => again.unwrap_or(at),
+            };
+            // A retry never starts behind the step that failed.
+            let to = to.min(at);
+            self.components[ordinal.0 as usize].inside = false;
+            self.components[ordinal.0 as usize].sent_back = 0;
+            let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
+            self.send_back(now, ordinal, at, to, reason);
+            sent += 1;
+        }
+        if sent > 0 && self.mode == SessionState::Stuck {
+            self.set_mode(SessionState::Running, None, Some(actor));
+        }
+        format!("{sent} components sent back")
+    }
+
+    /// Where and why a component failed; none if it did not.
+    fn failed_at(&self, ordinal: Ordinal) -> Option<(StepNo, ReasonCode)> {
+        let reason = self.components[ordinal.0 as usize].failed.as_ref()?;
+        let way = self.topology.steps_of(self.plan.members[ordinal.0 as usize].slice);
+        let at = way.iter().find(|step| self.cell(ordinal, **step).place == Place::Failed)?;
+        Some((*at, reason.code))
+    }
+
+    fn leave_out(
+        &mut self,
+        now: Timestamp,
+        members: Vec<Ordinal>,
+        step: Option<StepNo>,
+        actor: &str,
+        why: &Option<String>,
+    ) -> String {
+        let reason = Reason::new(ReasonCode::SkippedByActor, format!("by {actor}{}", because(why)));
+        let chosen: Vec<Ordinal> = match (members.is_empty(), step) {
+            (false, _) => members,
+            (true, Some(step)) => {
+                self.in_step(step).filter(|o| !self.cell(*o, step).place.is_settled()).collect()
+            }
+            (true, None) => return "nobody was named: nothing was skipped".to_owned(),
+        };
+        let mut skipped = 0;
+        for ordinal in chosen {
+            if !self.components[ordinal.0 as usize].ended {
+                self.doom(now, ordinal, reason.clone());
+                skipped += 1;
+            }
+        }
+        format!("{skipped} components go no further")
+    }
+
+    pub(super) fn wanted(&mut self, now: Timestamp, by: &str, members: &[Ordinal]) {
+        for ordinal in members {
+            self.doom(now, *ordinal, Reason::new(ReasonCode::TakenOver, format!("by {by}")));
+        }
+        self.note(EventKind::TakenOver, None, json!({ "by": by, "components": members.len() }));
+    }
+}
+
+fn because(why: &Option<String>) -> String {
+    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
+}

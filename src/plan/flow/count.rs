@@ -1,0 +1,66 @@
+//! Sums over the session: a component counts once.
+
+use super::Flow;
+use crate::model::{
+    session::{Outcome, SessionState},
+    verb::Decision,
+};
+
+/// Components of the session by what became of them; `targeted` is the sum of the rest. Those left out at admission
+/// are not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Nothing was begun with them.
+    pub not_reached: i32,
+    /// On their way.
+    pub in_flight: i32,
+    /// Through every step.
+    pub succeeded: i32,
+    /// Failed.
+    pub failed: i32,
+    /// Left out.
+    pub skipped: i32,
+}
+
+impl Flow {
+    /// The session's counts as they are now.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for component in &self.components {
+            let counter = match component {
+                c if c.failed.is_some() => &mut counts.failed,
+                c if c.skipped.is_some() => &mut counts.skipped,
+                c if c.ended => &mut counts.succeeded,
+                c if c.inside || c.decision.is_some() => &mut counts.in_flight,
+                _ => &mut counts.not_reached,
+            };
+            *counter += 1;
+        }
+        counts
+    }
+
+    /// How the session ended, once everybody's way has.
+    pub(super) fn outcome(&self) -> Outcome {
+        let counts = self.counts();
+        let untouched = |decision: Option<Decision>| decision == Some(Decision::Nothing);
+        if self.cancelled {
+            Outcome::Cancelled
+        } else if counts.failed == 0
+            && !self.ever_acted
+            && self.components.iter().all(|c| c.skipped.is_none() && untouched(c.decision))
+        {
+            Outcome::NothingToDo
+        } else if counts.succeeded == 0 {
+            Outcome::Failed
+        } else if counts.failed > 0 {
+            Outcome::Partial
+        } else {
+            Outcome::Succeeded
+        }
+    }
+
+    /// Whether the session is being cancelled.
+    pub fn is_cancelling(&self) -> bool {
+        self.mode == SessionState::Cancelling
+    }
+}

@@ -1,0 +1,447 @@
+//! How components move between steps: entering, getting through, failing, being left out, being sent back.
+
+use serde_json::json;
+
+use super::{
+    End, Flow,
+    state::{Cell, Millis, Place, millis},
+};
+use crate::model::{
+    Timestamp,
+    event::EventKind,
+    plan::{EdgeKind, Ordinal, StepNo, UnknownPolicy},
+    reason::{Reason, ReasonCode},
+    result::{Fact, FactKind},
+    session::SessionState,
+    verb::{Decision, Verb},
+    workflow::Condition,
+};
+
+impl Flow {
+    pub(super) fn cell(&self, ordinal: Ordinal, step: StepNo) -> &Cell {
+        &self.cells[self.topology.cell(ordinal, step)]
+    }
+
+    pub(super) fn cell_mut(&mut self, ordinal: Ordinal, step: StepNo) -> &mut Cell {
+        let index = self.topology.cell(ordinal, step);
+        &mut self.cells[index]
+    }
+
+    /// Steps of the component's slice, ascending.
+    pub(super) fn way(&self, ordinal: Ordinal) -> Vec<StepNo> {
+        self.topology.steps_of(self.plan.members[ordinal.0 as usize].slice).to_vec()
+    }
+
+    /// Moves a component within a step and keeps the step's counters.
+    pub(super) fn put(&mut self, ordinal: Ordinal, step: StepNo, place: Place) {
+        let index = self.topology.cell(ordinal, step);
+        let old = self.cells[index].place;
+        self.cells[index].place = place;
+        let state = &mut self.steps[step.0 as usize];
+        if let Some(counter) = state.counter(old) {
+            *counter -= 1;
+        }
+        if let Some(counter) = state.counter(place) {
+            *counter += 1;
+        }
+        state.underway.set(ordinal.0 as usize, place == Place::Underway);
+        if place != Place::NotReached {
+            state.held.set(ordinal.0 as usize, false);
+        }
+    }
+
+    /// Whether a step is meant for a component; none while that is undecided.
+    pub(super) fn applies(&self, step: StepNo, decision: Option<Decision>) -> Option<bool> {
+        let planned = &self.plan.steps[step.0 as usize];
+        let slice = &self.plan.slices[planned.slice.0 as usize];
+        let mut undecided = false;
+        for condition in &planned.when {
+            let holds = match condition {
+                Condition::Configured => Some(slice.configuration.is_some()),
+                Condition::Projected => {
+                    Some(slice.artifacts.as_ref().is_some_and(|artifacts| artifacts.projected))
+                }
+                Condition::PowersOff => {
+                    decision.map(|d| matches!(d, Decision::PowerOff | Decision::PowerCycle))
+                }
+                Condition::PowersOn => {
+                    decision.map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle))
+                }
+                Condition::StaysUp => decision.map(|d| d == Decision::ConfigureOnly),
+                Condition::EndsUp => decision
+                    .map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle | Decision::ConfigureOnly)),
+            };
+            match holds {
+                Some(false) => return Some(false),
+                Some(true) => {}
+                None => undecided = true,
+            }
+        }
+        if undecided { None } else { Some(true) }
+    }
+
+    /// Adds a component to a fact of this feed.
+    pub(super) fn record(&mut self, ordinal: Ordinal, mut fact: Fact) {
+        fact.run = self.components[ordinal.0 as usize].run;
+        fact.attempts = self.cell(ordinal, fact.step).attempts;
+        let same = |other: &&mut Fact| {
+            other.step == fact.step
+                && other.run == fact.run
+                && other.kind == fact.kind
+                && other.attempts == fact.attempts
+                && other.decision == fact.decision
+                && other.sent_to == fact.sent_to
+                && other.reason == fact.reason
+        };
+        // The newest facts are the likeliest to match; a feed has a handful of distinct ones.
+        match self.facts.iter_mut().rev().find(same) {
+            Some(known) => known.members.push(ordinal),
+            None => {
+                fact.members = vec![ordinal];
+                self.facts.push(fact);
+            }
+        }
+    }
+
+    pub(super) fn fact(step: StepNo, kind: FactKind, reason: Option<Reason>) -> Fact {
+        Fact { step, run: 0, kind, attempts: 0, reason, decision: None, sent_to: None, members: Vec::new() }
+    }
+
+    /// The component is through the step.
+    pub(super) fn succeed(
+        &mut self,
+        now: Timestamp,
+        ordinal: Ordinal,
+        step: StepNo,
+        decision: Option<Decision>,
+    ) {
+        if let (Some(Decision::UnknownArtifacts), UnknownPolicy::Leave) = (decision, self.plan.unknown) {
+            let reason = Reason::new(
+                ReasonCode::UnknownArtifacts,
+                "it is on and nobody knows what it runs; use --unknown reboot to power-cycle it",
+            );
+            self.skip(now, ordinal, step, reason);
+            return;
+        }
+        let decision = match decision {
+            Some(Decision::UnknownArtifacts) => Some(Decision::PowerCycle),
+            other => other,
+        };
+        self.record(ordinal, Fact { decision, ..Self::fact(step, FactKind::Succeeded, None) });
+        self.settle(now, ordinal, step, Place::Succeeded);
+        if let Some(decision) = decision {
+            self.decide(ordinal, decision);
+        }
+        self.through(now, ordinal, step);
+        self.check_end(now, ordinal);
+    }
+
+    /// Puts a component in a settled place and takes it out of its effect.
+    fn settle(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, place: Place) {
+        self.leave(ordinal, step);
+        self.put(ordinal, step, place);
+        self.cell_mut(ordinal, step).since = millis(now);
+    }
+
+    pub(super) fn decide(&mut self, ordinal: Ordinal, decision: Decision) {
+        self.components[ordinal.0 as usize].decision = Some(decision);
+        for step in self.way(ordinal) {
+            if self.cell(ordinal, step).place == Place::NotReached
+                && self.applies(step, Some(decision)) == Some(false)
+            {
+                self.put(ordinal, step, Place::Passed);
+            }
+        }
+    }
+
+    /// Lets the steps that need this one know.
+    pub(super) fn through(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        self.cell_mut(ordinal, step).through = true;
+        for next in self.topology.needed_by[step.0 as usize].clone() {
+            self.try_enter(now, ordinal, next);
+        }
+    }
+
+    /// Enters the step if everything it needs is there.
+    pub(super) fn try_enter(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        let cell = *self.cell(ordinal, step);
+        let waits = matches!(cell.place, Place::NotReached | Place::Passed) && !cell.through;
+        let needs = &self.topology.needs[step.0 as usize];
+        if !waits || !needs.iter().all(|need| self.cell(ordinal, *need).through) {
+            return;
+        }
+        if cell.place == Place::Passed {
+            self.through(now, ordinal, step);
+            return;
+        }
+        let component = &self.components[ordinal.0 as usize];
+        if component.failed.is_some() || component.skipped.is_some() {
+            self.put(ordinal, step, Place::Dropped);
+        } else if let Some(reason) = component.doomed.clone() {
+            self.skip(now, ordinal, step, *reason);
+        } else if self.is_held(ordinal, step) {
+            self.steps[step.0 as usize].held.insert(ordinal.0 as usize);
+        } else {
+            self.enter(now, ordinal, step);
+        }
+    }
+
+    /// Whether a barrier or the gate keeps the component out.
+    pub(super) fn is_held(&self, ordinal: Ordinal, step: StepNo) -> bool {
+        let barred = self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge]);
+        barred || (self.steps[step.0 as usize].acts() && self.is_outside(ordinal))
+    }
+
+    /// Whether the component stands before a closed gate.
+    fn is_outside(&self, ordinal: Ordinal) -> bool {
+        if self.components[ordinal.0 as usize].inside {
+            return false;
+        }
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        let wave = self.plan.slices[slice.0 as usize].wave;
+        self.mode != SessionState::Running
+            || self.waves_alive[..wave.max(0) as usize].iter().any(|alive| *alive > 0)
+    }
+
+    fn enter(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        let at = millis(now);
+        let cell = self.cell_mut(ordinal, step);
+        cell.entered = at;
+        cell.since = at;
+        let acts = self.steps[step.0 as usize].acts();
+        if !acts && self.mode == SessionState::Cancelling {
+            self.skip(now, ordinal, step, Reason::bare(ReasonCode::Cancelled));
+            return;
+        }
+        if acts {
+            self.put(ordinal, step, Place::Ready);
+            self.steps[step.0 as usize].ready[0].push_back(ordinal);
+            return;
+        }
+        self.watch(now, ordinal, step);
+    }
+
+    /// A component is now observed in this step.
+    pub(super) fn watch(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        self.put(ordinal, step, Place::Underway);
+        let first = match self.plan.steps[step.0 as usize].verb {
+            Verb::Inspect { .. } => now,
+            Verb::AwaitBoot {} => now + self.pace.readiness_poll_min,
+            _ => now + self.pace.poll_min,
+        };
+        let state = &mut self.steps[step.0 as usize];
+        state.last_entered = millis(now);
+        state.next_look =
+            if state.underway_count == 1 { millis(first) } else { state.next_look.min(millis(first)) };
+        if matches!(self.plan.steps[step.0 as usize].verb, Verb::AwaitBoot {})
+            && self.believes_report(ordinal)
+        {
+            self.succeed(now, ordinal, step, None);
+        }
+    }
+
+    /// Failed in the step: sent back if the step says so, else its way ends here.
+    pub(super) fn fail(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
+        let again = self.plan.steps[step.0 as usize].again.clone();
+        if let Some(again) = again
+            && again.on.contains(&reason.code)
+            && self.components[ordinal.0 as usize].sent_back < again.times
+            && self.components[ordinal.0 as usize].doomed.is_none()
+            && self.mode != SessionState::Cancelling
+        {
+            self.components[ordinal.0 as usize].sent_back += 1;
+            self.send_back(now, ordinal, step, again.from, reason);
+            return;
+        }
+        self.record(ordinal, Self::fact(step, FactKind::Failed, Some(reason.clone())));
+        self.settle(now, ordinal, step, Place::Failed);
+        self.components[ordinal.0 as usize].failed.get_or_insert(Box::new(reason));
+        self.drop_rest(ordinal);
+        self.check_end(now, ordinal);
+    }
+
+    /// Left out in the step, with a reason: goes no further.
+    pub(super) fn skip(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
+        self.record(ordinal, Self::fact(step, FactKind::Skipped, Some(reason.clone())));
+        self.settle(now, ordinal, step, Place::Skipped);
+        self.components[ordinal.0 as usize].skipped.get_or_insert(Box::new(reason));
+        self.drop_rest(ordinal);
+        self.check_end(now, ordinal);
+    }
+
+    /// Whatever of its way no effect covers is left out; what an effect covers settles by itself.
+    pub(super) fn drop_rest(&mut self, ordinal: Ordinal) {
+        for step in self.way(ordinal) {
+            let place = self.cell(ordinal, step).place;
+            let watched = place == Place::Underway && !self.steps[step.0 as usize].acts();
+            if matches!(place, Place::NotReached | Place::Ready) || watched {
+                self.put(ordinal, step, Place::Dropped);
+            }
+        }
+    }
+
+    /// The component's way ends when nothing of it is left to settle.
+    pub(super) fn check_end(&mut self, now: Timestamp, ordinal: Ordinal) {
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        let over =
+            self.topology.steps_of(slice).iter().all(|step| self.cell(ordinal, *step).place.is_settled());
+        if !over || self.components[ordinal.0 as usize].ended {
+            return;
+        }
+        if self.components[ordinal.0 as usize].covered_until > millis(now) {
+            self.covered.push(ordinal);
+            return;
+        }
+        self.end(ordinal);
+    }
+
+    fn end(&mut self, ordinal: Ordinal) {
+        let component = &mut self.components[ordinal.0 as usize];
+        component.ended = true;
+        let end = match (&component.failed, &component.skipped) {
+            (Some(reason), _) => End::Failed(Reason::clone(reason)),
+            (None, Some(reason)) => End::Skipped(Reason::clone(reason)),
+            (None, None) => End::Succeeded,
+        };
+        self.released.push((ordinal, end));
+        self.count_end(ordinal);
+    }
+
+    /// One fewer is alive; the next wave's gate may open.
+    pub(super) fn count_end(&mut self, ordinal: Ordinal) {
+        self.alive -= 1;
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        let wave = self.plan.slices[slice.0 as usize].wave as usize;
+        self.waves_alive[wave] -= 1;
+        if self.waves_alive[wave] == 0 && wave + 1 < self.waves_alive.len() {
+            self.recheck_held = true;
+        }
+    }
+
+    /// Ends of components that a lost call no longer covers.
+    pub(super) fn release_covered(&mut self, now: Timestamp) {
+        let at: Millis = millis(now);
+        let waiting = std::mem::take(&mut self.covered);
+        for ordinal in waiting {
+            let component = &self.components[ordinal.0 as usize];
+            if component.ended {
+                continue;
+            }
+            if component.covered_until > at {
+                self.covered.push(ordinal)
+            } else {
+                self.check_end(now, ordinal)
+            }
+        }
+    }
+
+    /// Sends a component back: its run rises, and what it did before that step is carried over.
+    pub(super) fn send_back(
+        &mut self,
+        now: Timestamp,
+        ordinal: Ordinal,
+        at: StepNo,
+        to: StepNo,
+        reason: Reason,
+    ) {
+        self.record(ordinal, Fact { sent_to: Some(to), ..Self::fact(at, FactKind::SentBack, Some(reason)) });
+        self.reset(ordinal, to);
+        for step in self.way(ordinal) {
+            self.try_enter(now, ordinal, step);
+        }
+    }
+
+    /// The pure half of sending back, shared with the fold of what is past.
+    pub(super) fn reset(&mut self, ordinal: Ordinal, to: StepNo) {
+        let way = self.way(ordinal);
+        let mut fresh = vec![false; self.plan.steps.len()];
+        for step in &way {
+            let place = self.cell(ordinal, *step).place;
+            let unfinished = !matches!(place, Place::Succeeded | Place::Passed);
+            let behind = self.topology.needs[step.0 as usize].iter().any(|need| fresh[need.0 as usize]);
+            fresh[step.0 as usize] = *step == to || unfinished || behind;
+        }
+        let is_fresh = |step: &StepNo| fresh[step.0 as usize];
+        let inspects = |step: &StepNo| matches!(self.plan.steps[step.0 as usize].verb, Verb::Inspect { .. });
+        let reinspects = way.iter().any(|step| is_fresh(step) && inspects(step));
+        let powers_off =
+            |step: &StepNo| matches!(self.plan.steps[step.0 as usize].verb, Verb::PowerOff { .. });
+        let cycles = way.iter().any(|step| is_fresh(step) && powers_off(step));
+        let component = &mut self.components[ordinal.0 as usize];
+        if reinspects {
+            component.decision = None;
+        } else if cycles && component.decision == Some(Decision::PowerOn) {
+            // It was off when the session began; it is not any more.
+            component.decision = Some(Decision::PowerCycle);
+        }
+        component.run += 1;
+        component.failed = None;
+        component.skipped = None;
+        component.doomed = None;
+        component.noticed = false;
+        component.ready_since = None;
+        self.unend(ordinal);
+        let decision = self.components[ordinal.0 as usize].decision;
+        for step in way.iter().filter(|step| is_fresh(step)) {
+            self.leave(ordinal, *step);
+            let place =
+                if self.applies(*step, decision) == Some(false) { Place::Passed } else { Place::NotReached };
+            self.put(ordinal, *step, place);
+            *self.cell_mut(ordinal, *step) = Cell { place, ..Cell::NEW };
+        }
+    }
+
+    /// Opens barriers whose steps have settled well enough, halts on one that no longer can.
+    pub(super) fn judge_barriers(&mut self, now: Timestamp) {
+        let mut hopeless = None;
+        for index in 0..self.plan.edges.len() {
+            let edge = self.plan.edges[index].clone();
+            let EdgeKind::Barrier { threshold_percent } = edge.kind else { continue };
+            if self.opened[index] {
+                continue;
+            }
+            let state = &self.steps[edge.from.0 as usize];
+            let wanted = i64::from(state.targeted()) * i64::from(threshold_percent);
+            let settled = state.not_reached == 0 && state.in_flight() == 0;
+            let best = i64::from(state.targeted() - state.failed - state.skipped) * 100;
+            if settled && i64::from(state.succeeded) * 100 >= wanted {
+                self.opened[index] = true;
+                self.recheck_held = true;
+                self.out.push(super::Output::Open(index));
+                let (after, before) = (self.step_name(edge.from), self.step_name(edge.to));
+                self.note(EventKind::BarrierOpened, None, json!({ "after": after, "before": before }));
+            } else if best < wanted && hopeless.is_none() {
+                hopeless = Some(format!(
+                    "{} cannot reach {threshold_percent} % any more ({} failed, {} skipped of {}), so {} does not begin",
+                    self.step_name(edge.from),
+                    state.failed,
+                    state.skipped,
+                    state.targeted(),
+                    self.step_name(edge.to)
+                ));
+            }
+        }
+        match (self.mode, hopeless) {
+            (SessionState::Running, Some(reason)) => self.set_mode(SessionState::Halted, Some(reason), None),
+            (SessionState::Halted, None) => self.set_mode(SessionState::Running, None, None),
+            _ => {}
+        }
+        if std::mem::take(&mut self.recheck_held) {
+            self.enter_held(now);
+        }
+    }
+
+    /// Those held by barriers and gates try again.
+    fn enter_held(&mut self, now: Timestamp) {
+        for index in 0..self.steps.len() {
+            let held: Vec<Ordinal> = self.steps[index].held.ones().map(|one| Ordinal(one as u32)).collect();
+            for ordinal in held {
+                self.try_enter(now, ordinal, StepNo(index as i16));
+            }
+        }
+    }
+
+    pub(super) fn step_name(&self, step: StepNo) -> &str {
+        &self.plan.steps[step.0 as usize].name
+    }
+}

@@ -1,0 +1,206 @@
+//! Observations and reports: what is seen, and what may be believed.
+
+use chrono::TimeDelta;
+
+use super::{
+    Flow, Output,
+    state::{Ask, Millis, Place, millis, timestamp},
+};
+use crate::model::{
+    Timestamp,
+    component::Report,
+    effect::EffectState,
+    plan::{Ordinal, StepNo},
+    reason::{Reason, ReasonCode},
+    result::FactKind,
+    verb::{CallError, OpenEffect, Seen, Verb},
+};
+
+/// The interval between two observations is this share of the time since somebody last entered the step, so that on
+/// average half of it, 2 %, is lost by looking late.
+const POLL_SHARE: i32 = 25;
+
+impl Flow {
+    /// Asks about everybody under way whose time has come.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        for index in 0..self.steps.len() {
+            let state = &self.steps[index];
+            if state.underway_count == 0 || state.observing || state.next_look > millis(now) {
+                continue;
+            }
+            let step = StepNo(index as i16);
+            let members: Vec<Ordinal> = state.underway.ones().map(|one| Ordinal(one as u32)).collect();
+            let effects: Vec<OpenEffect> = if state.acts() {
+                let open = |state| matches!(state, EffectState::Accepted | EffectState::Found);
+                let of_step = self.effects.iter().filter(|(_, call)| call.step == step && open(call.state));
+                of_step.map(|(effect, call)| call.open(*effect)).collect()
+            } else {
+                Vec::new()
+            };
+            self.steps[index].observing = true;
+            self.out.push(Output::Observe { step, members, effects });
+        }
+    }
+
+    pub(super) fn saw(
+        &mut self,
+        now: Timestamp,
+        step: StepNo,
+        asked_at: Timestamp,
+        seen: Result<Vec<(Ordinal, Seen)>, CallError>,
+    ) {
+        self.steps[step.0 as usize].observing = false;
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.service_down(now, step, Ask::Look, &error);
+                let state = &mut self.steps[step.0 as usize];
+                state.next_look = state.looking.retry_at;
+                return;
+            }
+        };
+        self.service_up(step, Ask::Look);
+        let since = timestamp(self.steps[step.0 as usize].last_entered);
+        let least = match self.plan.steps[step.0 as usize].verb {
+            Verb::AwaitBoot {} => self.pace.readiness_poll_min,
+            _ => self.pace.poll_min,
+        };
+        let interval: TimeDelta = ((now - since) / POLL_SHARE).clamp(least, self.pace.poll_max.max(least));
+        self.steps[step.0 as usize].next_look = millis(now + interval);
+        for (ordinal, seen) in seen {
+            let cell = self.cell(ordinal, step);
+            // What was asked before it entered this rung says nothing about it.
+            if cell.place == Place::Underway && cell.since <= millis(asked_at) {
+                self.seen(now, asked_at, ordinal, step, seen);
+            }
+        }
+        self.judge_deadlines(now, asked_at, step);
+    }
+
+    fn seen(&mut self, now: Timestamp, asked_at: Timestamp, ordinal: Ordinal, step: StepNo, seen: Seen) {
+        match seen {
+            Seen::Pending => {}
+            Seen::Reached(_) if self.is_await_boot(step) && !self.believes_ready(ordinal, asked_at) => {}
+            Seen::Reached(decision) => self.succeed(now, ordinal, step, decision),
+            Seen::Noticed => {
+                self.components[ordinal.0 as usize].ready_since = None;
+                if !std::mem::replace(&mut self.components[ordinal.0 as usize].noticed, true) {
+                    self.record(ordinal, Self::fact(step, FactKind::Noticed, None));
+                }
+            }
+            Seen::Spent(reason) => self.spent(now, ordinal, step, reason),
+            Seen::Busy(reason) => self.busy(now, ordinal, step, reason),
+            Seen::Failed(reason) => self.fail(now, ordinal, step, reason),
+            Seen::Skipped(reason) => self.skip(now, ordinal, step, reason),
+        }
+    }
+
+    /// A deadline is judged only on an answer that was asked for after it.
+    fn judge_deadlines(&mut self, now: Timestamp, asked_at: Timestamp, step: StepNo) {
+        let timeout = self.timeout_millis(step);
+        let asked: Millis = millis(asked_at);
+        let late: Vec<Ordinal> = self.steps[step.0 as usize]
+            .underway
+            .ones()
+            .map(|one| Ordinal(one as u32))
+            .filter(|ordinal| self.cell(*ordinal, step).entered + timeout <= asked)
+            .collect();
+        let planned = &self.plan.steps[step.0 as usize];
+        let code = match planned.verb {
+            Verb::PowerOff { .. } => ReasonCode::PowerOffTimeout,
+            Verb::PowerOn { .. } => ReasonCode::PowerOnTimeout,
+            Verb::AwaitBoot {} => ReasonCode::BootTimeout,
+            Verb::AwaitConfiguration {} => ReasonCode::ConfigurationTimeout,
+            _ => ReasonCode::StepTimeout,
+        };
+        let reason =
+            Reason::new(code, format!("not there within {}", humantime::format_duration(planned.timeout)));
+        for ordinal in late {
+            self.fail(now, ordinal, step, reason.clone());
+        }
+    }
+
+    fn is_await_boot(&self, step: StepNo) -> bool {
+        matches!(self.plan.steps[step.0 as usize].verb, Verb::AwaitBoot {})
+    }
+
+    /// HSM's Ready is believed for want of a reporter only: not against a report made since the power-on, and not before
+    /// a reporter, if there is one, had time to speak.
+    fn believes_ready(&mut self, ordinal: Ordinal, asked_at: Timestamp) -> bool {
+        let component = &mut self.components[ordinal.0 as usize];
+        let reported = component.reported.as_ref();
+        let since_power_on = |report: &Report| component.powered_on.is_some_and(|on| millis(report.at) >= on);
+        if reported.is_some_and(|report| since_power_on(report)) {
+            return false;
+        }
+        let grace = if reported.is_some() { self.pace.ready_grace_reporter } else { self.pace.ready_grace };
+        let ready_since = *component.ready_since.get_or_insert(millis(asked_at));
+        asked_at >= timestamp(ready_since) + grace
+    }
+
+    /// Its report names the token that was in force at this session's last power-on of it.
+    pub(super) fn believes_report(&self, ordinal: Ordinal) -> bool {
+        let component = &self.components[ordinal.0 as usize];
+        let (Some(report), Some(powered_on)) = (&component.reported, component.powered_on) else {
+            return false;
+        };
+        let expected = component.booted_with.map(|token| &self.tokens[token as usize]);
+        millis(report.at) >= powered_on && expected == Some(&report.token)
+    }
+
+    pub(super) fn reported(&mut self, now: Timestamp, reports: Vec<(Ordinal, Report)>) {
+        for (ordinal, report) in reports {
+            let known = &mut self.components[ordinal.0 as usize].reported;
+            if known.as_ref().is_none_or(|known| known.at <= report.at) {
+                *known = Some(Box::new(report));
+            }
+            if !self.believes_report(ordinal) {
+                continue;
+            }
+            // Later evidence settles earlier steps: a node that booted with our token is on.
+            for step in self.way(ordinal) {
+                let verb = &self.plan.steps[step.0 as usize].verb;
+                let proven = matches!(verb, Verb::PowerOn { .. } | Verb::AwaitBoot {});
+                let place = self.cell(ordinal, step).place;
+                if proven && matches!(place, Place::Underway | Place::Calling) {
+                    self.succeed(now, ordinal, step, None);
+                }
+            }
+        }
+    }
+
+    /// The moment of the next thing that time alone brings about.
+    pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut wake: Option<Millis> = None;
+        let mut consider = |at: Millis| wake = Some(wake.map_or(at, |known: Millis| known.min(at)));
+        let patience = self.plan.service_patience.as_millis() as Millis;
+        for state in &self.steps {
+            if state.in_flight() == 0 {
+                continue;
+            }
+            if state.underway_count > 0 && !state.observing {
+                consider(state.next_look);
+            }
+            if state.ready_count > 0 {
+                if let Some((at, _)) = state.delayed.first_key_value() {
+                    consider(*at);
+                }
+                if state.calling.retry_at > millis(now) {
+                    consider(state.calling.retry_at);
+                }
+            }
+            for since in [state.calling.down_since, state.looking.down_since].into_iter().flatten() {
+                consider(since + patience);
+            }
+        }
+        for call in self.effects.values() {
+            if let Some(at) = call.find_at {
+                consider(at);
+            }
+        }
+        for ordinal in &self.covered {
+            consider(self.components[ordinal.0 as usize].covered_until);
+        }
+        wake.map(|at| timestamp(at.max(millis(now))))
+    }
+}

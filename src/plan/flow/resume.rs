@@ -1,0 +1,339 @@
+//! Beginning: a first start, a resume and a retry are the same fold of what is past.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Flow, Input, Output, Pace, Past,
+    state::{Cell, Component, OpenCall, Place, StepState, Topology, millis},
+};
+use crate::model::{
+    Timestamp,
+    effect::{Effect, EffectNo, EffectState},
+    plan::{Ordinal, Plan, StepNo},
+    reason::{Reason, ReasonCode},
+    result::{FactKind, PastFact},
+    session::SessionState,
+    verb::{Group, Lost},
+};
+
+impl Flow {
+    /// The session as its past left it. Nothing is done yet: [`Flow::start`] says what follows.
+    pub fn new(plan: Arc<Plan>, past: &Past, pace: Pace) -> Self {
+        let (topology, cells) = Topology::new(&plan);
+        let members = plan.members.len();
+        let waves = plan.slices.iter().map(|slice| slice.wave as usize + 1).max().unwrap_or(1);
+        let mut waves_alive = vec![0; waves];
+        for member in &plan.members {
+            waves_alive[plan.slices[member.slice.0 as usize].wave as usize] += 1;
+        }
+        let mut opened = vec![false; plan.edges.len()];
+        for edge in &past.opened {
+            opened[*edge] = true;
+        }
+        let steps = plan.steps.iter().map(|step| StepState::new(step.verb.shape(), members)).collect();
+        let mode = past.state.unwrap_or(SessionState::Running);
+        let mut flow = Self {
+            pace,
+            topology,
+            cells: vec![Cell::NEW; cells],
+            components: vec![Component { run: 1, ..Component::default() }; members],
+            steps,
+            opened,
+            effects: BTreeMap::new(),
+            tokens: Vec::new(),
+            next_effect: EffectNo(past.effects.iter().map(|effect| effect.no.0).max().unwrap_or(0) + 1),
+            images_tagged: BTreeMap::new(),
+            mode,
+            cancelled: mode == SessionState::Cancelling,
+            alive: members,
+            waves_alive,
+            recheck_held: false,
+            ever_acted: !past.effects.is_empty(),
+            over: false,
+            facts: Vec::new(),
+            out: Vec::new(),
+            released: Vec::new(),
+            covered: Vec::new(),
+            plan,
+        };
+        flow.count_members();
+        for fact in &past.facts {
+            flow.fold(fact);
+        }
+        let sent_back = flow.last_sent_back(&past.facts);
+        for (ordinal, at) in &past.last_power {
+            flow.components[ordinal.0 as usize].last_power = Some(millis(*at));
+        }
+        for (ordinal, report) in &past.reports {
+            flow.components[ordinal.0 as usize].reported = Some(Box::new(report.clone()));
+        }
+        for effect in &past.effects {
+            flow.fold_effect(effect, &sent_back);
+        }
+        for ordinal in &past.claimed {
+            flow.unend(*ordinal);
+        }
+        flow
+    }
+
+    /// What follows from where the session stands: the same first input for a start, a resume and a retry.
+    pub fn start(&mut self, now: Timestamp) -> Vec<Output> {
+        self.lose_open_intents(now);
+        for index in 0..self.components.len() as u32 {
+            let ordinal = Ordinal(index);
+            if self.components[ordinal.0 as usize].ended {
+                continue;
+            }
+            for step in self.way(ordinal) {
+                self.re_enter(now, ordinal, step);
+            }
+            self.check_end(now, ordinal);
+        }
+        if self.mode == SessionState::Cancelling {
+            self.cancel_rest(now, &Reason::bare(ReasonCode::Cancelled));
+        }
+        self.feed(now, Input::Tick)
+    }
+
+    fn count_members(&mut self) {
+        for index in 0..self.plan.members.len() as u32 {
+            for step in self.way(Ordinal(index)) {
+                self.steps[step.0 as usize].not_reached += 1;
+                if self.applies(step, None) == Some(false) {
+                    self.put(Ordinal(index), step, Place::Passed);
+                }
+            }
+        }
+    }
+
+    fn fold(&mut self, past: &PastFact) {
+        let fact = &past.fact;
+        for ordinal in &fact.members {
+            let place = match fact.kind {
+                FactKind::Succeeded => Place::Succeeded,
+                FactKind::Failed => Place::Failed,
+                FactKind::Skipped => Place::Skipped,
+                FactKind::Passed => Place::Passed,
+                FactKind::Noticed => {
+                    self.components[ordinal.0 as usize].noticed = true;
+                    continue;
+                }
+                FactKind::SentBack => {
+                    self.fold_sent_back(*ordinal, fact.step, fact.sent_to, fact.reason.as_ref());
+                    continue;
+                }
+            };
+            self.put(*ordinal, fact.step, place);
+            let cell = self.cell_mut(*ordinal, fact.step);
+            cell.attempts = fact.attempts;
+            cell.since = millis(past.at);
+            let reason = || Box::new(fact.reason.clone().unwrap_or(Reason::bare(ReasonCode::Rejected)));
+            match place {
+                Place::Failed => {
+                    self.components[ordinal.0 as usize].failed.get_or_insert_with(reason);
+                    self.drop_rest(*ordinal);
+                }
+                Place::Skipped => {
+                    self.components[ordinal.0 as usize].skipped.get_or_insert_with(reason);
+                    self.drop_rest(*ordinal);
+                }
+                _ => {
+                    if let Some(decision) = fact.decision {
+                        self.decide(*ordinal, decision);
+                    }
+                    self.fold_through(*ordinal);
+                }
+            }
+            self.fold_end(*ordinal);
+        }
+    }
+
+    fn fold_sent_back(&mut self, ordinal: Ordinal, at: StepNo, to: Option<StepNo>, reason: Option<&Reason>) {
+        let by_operator = reason.is_some_and(|reason| reason.code == ReasonCode::RetriedByActor);
+        self.reset(ordinal, to.unwrap_or(at));
+        let component = &mut self.components[ordinal.0 as usize];
+        component.sent_back = if by_operator { 0 } else { component.sent_back + 1 };
+        component.inside &= !by_operator;
+    }
+
+    /// Marks what the component is through, in the order of its way.
+    fn fold_through(&mut self, ordinal: Ordinal) {
+        for step in self.way(ordinal) {
+            let place = self.cell(ordinal, step).place;
+            let needs = &self.topology.needs[step.0 as usize];
+            let through = match place {
+                Place::Succeeded => true,
+                Place::Passed => needs.iter().all(|need| self.cell(ordinal, *need).through),
+                _ => false,
+            };
+            self.cell_mut(ordinal, step).through = through;
+        }
+    }
+
+    fn fold_end(&mut self, ordinal: Ordinal) {
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        let over =
+            self.topology.steps_of(slice).iter().all(|step| self.cell(ordinal, *step).place.is_settled());
+        if over && !std::mem::replace(&mut self.components[ordinal.0 as usize].ended, true) {
+            self.count_end(ordinal);
+        }
+    }
+
+    /// Its way has ended, but it is still held: its end is released once more.
+    pub(super) fn unend(&mut self, ordinal: Ordinal) {
+        if std::mem::take(&mut self.components[ordinal.0 as usize].ended) {
+            self.alive += 1;
+            let slice = self.plan.members[ordinal.0 as usize].slice;
+            self.waves_alive[self.plan.slices[slice.0 as usize].wave as usize] += 1;
+        }
+    }
+
+    /// The checkpoint that last sent a component back: what came before belongs to older runs.
+    fn last_sent_back(&self, facts: &[PastFact]) -> BTreeMap<Ordinal, i64> {
+        let mut last = BTreeMap::new();
+        for past in facts.iter().filter(|past| past.fact.kind == FactKind::SentBack) {
+            for ordinal in &past.fact.members {
+                last.insert(*ordinal, past.seq);
+            }
+        }
+        last
+    }
+
+    fn fold_effect(&mut self, effect: &Effect, sent_back: &BTreeMap<Ordinal, i64>) {
+        let shape = self.steps[effect.step.0 as usize].shape.clone();
+        if shape.group == Group::OncePerImage && effect.state == EffectState::Settled {
+            self.image_done(effect.step, true);
+        }
+        if effect.state == EffectState::NotTaken {
+            return;
+        }
+        let token = effect.token.clone().map(|token| {
+            self.tokens.push(token);
+            self.tokens.len() as u32 - 1
+        });
+        let at = millis(effect.intended_at);
+        let open = self.is_still_open(effect);
+        let mut left = 0;
+        for ordinal in &effect.members {
+            let component = &mut self.components[ordinal.0 as usize];
+            let (noticed, inside) = (component.noticed, component.inside);
+            component.act(shape.power, at);
+            // Facts and sends-back were folded before; they know better.
+            component.noticed = noticed;
+            component.token = token.or(component.token);
+            let current = sent_back.get(ordinal).is_none_or(|seq| effect.seq >= *seq);
+            if effect.state == EffectState::Lost && shape.lost == Lost::Repeat {
+                component.covered_until = component.covered_until.max(millis(effect.dead_at));
+            }
+            if !current {
+                component.inside = inside;
+                continue;
+            }
+            let index = self.topology.cell(*ordinal, effect.step);
+            let cell = &mut self.cells[index];
+            let first = cell.attempts == 0 || cell.entered == 0;
+            if cell.place.is_settled() {
+                continue;
+            }
+            cell.entered = if first { at } else { cell.entered };
+            cell.attempts += 1;
+            self.steps[effect.step.0 as usize].attempts += 1;
+            if effect.rung != cell.rung {
+                cell.rung = effect.rung;
+                cell.tries = 0;
+            }
+            cell.since = at;
+            if open {
+                cell.effect = effect.no.0;
+                left += 1;
+            } else if effect.state == EffectState::Settled {
+                cell.tries += 1;
+            }
+        }
+        if left > 0 {
+            let open = OpenCall {
+                step: effect.step,
+                rung: effect.rung,
+                members: effect.members.clone(),
+                left,
+                state: effect.state,
+                reference: effect.reference.clone(),
+                intended: at,
+                dead: millis(effect.dead_at),
+                find_at: None,
+            };
+            self.effects.insert(effect.no, open);
+        }
+    }
+
+    fn is_still_open(&self, effect: &Effect) -> bool {
+        let repeats = self.steps[effect.step.0 as usize].shape.lost == Lost::Repeat;
+        effect.state.is_open() && !(effect.state == EffectState::Lost && repeats)
+    }
+
+    /// A dead worker's calls are lost calls: one case, one rule.
+    fn lose_open_intents(&mut self, now: Timestamp) {
+        let open: Vec<(EffectNo, OpenCall)> =
+            self.effects.iter().map(|(effect, call)| (*effect, call.clone())).collect();
+        for (effect, call) in open {
+            let place = match call.state {
+                EffectState::Intended | EffectState::Lost => Place::Calling,
+                _ => Place::Underway,
+            };
+            for ordinal in &call.members {
+                if self.cell(*ordinal, call.step).effect != effect.0 {
+                    continue;
+                }
+                self.put(*ordinal, call.step, place);
+            }
+            match call.state {
+                EffectState::Intended => self.lost(now, effect, &call, "the worker that made it is gone"),
+                EffectState::Lost => {
+                    if let Some(open) = self.effects.get_mut(&effect) {
+                        open.find_at = Some(millis(now));
+                    }
+                }
+                _ => {
+                    let state = &mut self.steps[call.step.0 as usize];
+                    state.last_entered = state.last_entered.max(call.intended);
+                    state.next_look = millis(now);
+                }
+            }
+        }
+    }
+
+    /// Brings a component back into a step it was in, or lets it enter what it had reached.
+    fn re_enter(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        let cell = *self.cell(ordinal, step);
+        let had_effects = cell.attempts > 0 && cell.place == Place::NotReached;
+        if !had_effects {
+            let through_at = self.topology.needs[step.0 as usize]
+                .iter()
+                .filter(|need| self.cell(ordinal, **need).place == Place::Succeeded)
+                .map(|need| self.cell(ordinal, *need).since)
+                .max();
+            self.try_enter(now, ordinal, step);
+            // A window that was open goes on; it never starts again.
+            if let Some(through_at) = through_at
+                && self.cell(ordinal, step).place == Place::Underway
+            {
+                self.cell_mut(ordinal, step).entered = through_at;
+            }
+            return;
+        }
+        // Its effects are over without a result: the rung is spent, or was never taken.
+        let rungs = self.steps[step.0 as usize].shape.rungs.clone();
+        let spent = rungs.get(cell.rung as usize).is_some_and(|rung| cell.tries >= rung.tries);
+        let next = cell.rung as usize + 1;
+        if spent && next < rungs.len() {
+            let cell = self.cell_mut(ordinal, step);
+            cell.rung += 1;
+            cell.tries = 0;
+        } else if spent {
+            self.cell_mut(ordinal, step).tries = cell.tries - 1;
+        }
+        let rung = self.cell(ordinal, step).rung as usize;
+        self.put(ordinal, step, Place::Ready);
+        self.steps[step.0 as usize].ready[rung].push_back(ordinal);
+    }
+}
