@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{session::Name, xname};
+
 /// A session template's content, as BOS keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +95,117 @@ pub enum Arch {
     Unknown,
 }
 
+/// Why a template cannot be kept. The texts are what follows BOS's `The session template could not be created: `.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTemplate {
+    /// A value is too long, too short, or too many; the path leads to it.
+    #[error("{path}: {text}")]
+    Field {
+        /// `boot_sets.compute.path`
+        path: String,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// A boot set says another name than its key.
+    #[error("boot_sets key ({key}) does not match 'name' field of boot set ({name})")]
+    OtherName {
+        /// Its key.
+        key: String,
+        /// What it says.
+        name: String,
+    },
+    /// A boot set names no component in any way.
+    #[error(
+        "Boot set {0}: needs at least one of node_list, node_roles_groups and node_groups, and it may not be empty"
+    )]
+    NoHardware(String),
+    /// Nodes named by number instead of xname.
+    #[error("Boot set {0}: Has NID in 'node_list'")]
+    Nid(String),
+}
+
 impl SessionTemplate {
+    /// The form in which a template is kept: names checked, empty configurations dropped, architectures written out,
+    /// xnames canonical. Beside it, what is odd about it and yet accepted.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn canonical(mut self, reject_nids: bool) -> Result<(Self, Vec<String>), InvalidTemplate> {
+        let mut warnings = Vec::new();
+        self.check_sizes()?;
+        for (key, boot_set) in &mut self.boot_sets {
+            if let Some(name) = boot_set.name.take().filter(|name| name != key) {
+                return Err(InvalidTemplate::OtherName { key: key.clone(), name });
+            }
+            boot_set.arch.get_or_insert_default();
+            drop_empty(&mut boot_set.cfs);
+            if boot_set.names_nobody() {
+                return Err(InvalidTemplate::NoHardware(key.clone()));
+            }
+            if boot_set.names_nids() {
+                let nid = InvalidTemplate::Nid(key.clone());
+                if reject_nids {
+                    return Err(nid);
+                }
+                warnings.push(nid.to_string());
+            }
+            for id in boot_set.node_list.iter_mut().flatten() {
+                *id = xname::canonical(id);
+            }
+        }
+        for key in self.boot_sets.keys() {
+            if let Err(invalid) = key.parse::<Name>() {
+                return Err(InvalidTemplate::Field {
+                    path: "boot_sets".to_owned(),
+                    text: invalid.to_string(),
+                });
+            }
+        }
+        drop_empty(&mut self.cfs);
+        Ok((self, warnings))
+    }
+
+    /// BOS's bounds on every field.
+    fn check_sizes(&self) -> Result<(), InvalidTemplate> {
+        let check = |path: &str, length: Option<usize>, least: usize, most: usize| match length {
+            Some(length) if !(least..=most).contains(&length) => Err(InvalidTemplate::Field {
+                path: path.to_owned(),
+                text: format!("has the length {length}; {least} to {most} are allowed"),
+            }),
+            _ => Ok(()),
+        };
+        let text = |text: &Option<String>| text.as_ref().map(|text| text.chars().count());
+        let configuration =
+            |cfs: &Option<Configuration>| cfs.as_ref().and_then(|cfs| text(&cfs.configuration));
+        check("description", text(&self.description), 1, 1023)?;
+        check("cfs.configuration", configuration(&self.cfs), 0, 127)?;
+        check("partition", text(&self.partition), 1, 127)?;
+        check("boot_sets", Some(self.boot_sets.len()), 1, 127)?;
+        for (key, boot_set) in &self.boot_sets {
+            let check = |field: &str, length, least, most| {
+                check(&format!("boot_sets.{key}.{field}"), length, least, most)
+            };
+            check("path", Some(boot_set.path.chars().count()), 1, 4095)?;
+            check("type", Some(boot_set.kind.chars().count()), 1, 127)?;
+            check("etag", text(&boot_set.etag), 0, 65_536)?;
+            check("kernel_parameters", text(&boot_set.kernel_parameters), 0, 4096)?;
+            check("cfs.configuration", configuration(&boot_set.cfs), 0, 127)?;
+            check("rootfs_provider", text(&boot_set.rootfs_provider), 1, 511)?;
+            check("rootfs_provider_passthrough", text(&boot_set.rootfs_provider_passthrough), 0, 4096)?;
+            for (field, names, most) in [
+                ("node_list", &boot_set.node_list, 65_535),
+                ("node_roles_groups", &boot_set.node_roles_groups, 1023),
+                ("node_groups", &boot_set.node_groups, 4095),
+            ] {
+                check(field, names.as_ref().map(Vec::len), 1, most)?;
+                for (index, name) in names.iter().flatten().enumerate() {
+                    check(&format!("{field}.{index}"), Some(name.chars().count()), 1, 127)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The configuration wanted for a boot set: its own, else the template's, and none where CFS is not enabled.
     pub fn configuration<'a>(&'a self, boot_set: &'a BootSet) -> Option<&'a str> {
         if self.enable_cfs == Some(false) {
@@ -103,5 +215,63 @@ impl SessionTemplate {
             cfs.as_ref().and_then(|cfs| cfs.configuration.as_deref()).filter(|name| !name.is_empty())
         };
         named(&boot_set.cfs).or_else(|| named(&self.cfs))
+    }
+}
+
+impl BootSet {
+    /// Whether it has no component, role or group at all.
+    pub fn names_nobody(&self) -> bool {
+        [&self.node_list, &self.node_roles_groups, &self.node_groups]
+            .into_iter()
+            .all(|names| names.as_ref().is_none_or(Vec::is_empty))
+    }
+
+    /// Whether its list of nodes holds what BOS takes for a NID: a word that begins with `nid`, in small letters.
+    pub fn names_nids(&self) -> bool {
+        self.node_list.iter().flatten().any(|id| id.starts_with("nid"))
+    }
+}
+
+fn drop_empty(cfs: &mut Option<Configuration>) {
+    let names_nothing = |cfs: &Configuration| cfs.configuration.as_deref().is_none_or(str::is_empty);
+    *cfs = cfs.take().filter(|cfs| !names_nothing(cfs));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(boot_set: &str) -> SessionTemplate {
+        serde_json::from_str(&format!(
+            r#"{{"cfs": {{"configuration": ""}}, "boot_sets": {{"c": {{"path": "p", "type": "s3", {boot_set}}}}}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_kept_form_is_canonical() {
+        let (kept, warnings) = template(r#""name": "c", "cfs": {}, "node_list": ["X01C0S0B0N00", "Lamp"]"#)
+            .canonical(true)
+            .unwrap();
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(
+            serde_json::to_string(&kept).unwrap(),
+            r#"{"boot_sets":{"c":{"path":"p","type":"s3","node_list":["x1c0s0b0n0","lamp"],"arch":"X86"}}}"#
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let refused = |boot_set: &str| template(boot_set).canonical(true).unwrap_err().to_string();
+        assert!(refused(r#""node_list": []"#).starts_with("boot_sets.c.node_list: has the length 0"));
+        assert!(refused(r#""arch": "ARM""#).starts_with("Boot set c: needs at least one of"));
+        assert!(refused(r#""name": "d", "node_groups": ["g"]"#).contains("(c)"));
+        assert_eq!(refused(r#""node_list": ["nid000001"]"#), "Boot set c: Has NID in 'node_list'");
+        let (_, warnings) = template(r#""node_list": ["nid000001"]"#).canonical(false).unwrap();
+        assert_eq!(warnings, ["Boot set c: Has NID in 'node_list'"]);
+        let bad_key = serde_json::from_str::<SessionTemplate>(
+            r#"{"boot_sets": {"-": {"path": "p", "type": "s3", "node_groups": ["g"]}}}"#,
+        );
+        assert!(bad_key.unwrap().canonical(false).unwrap_err().to_string().contains("'-' is not a name"));
     }
 }

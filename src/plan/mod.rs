@@ -1,6 +1,7 @@
 //! Floor 1: workflow × template × members → the DAG of a session, and the law of how it moves. Pure: no I/O, no clock.
 //!
 //! * [`workflow`] reads a workflow's text and reports every mistake in it at once.
+//! * [`members`] says which components a session is for, and why others are left out.
 //! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
 //! * [`flow`] says how it moves.
 //! * [`hash`](hash()) names a plan, [`render`] shows it to people.
@@ -8,6 +9,7 @@
 pub mod compile;
 pub mod flow;
 pub mod hash;
+pub mod members;
 pub mod render;
 pub mod workflow;
 

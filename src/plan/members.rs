@@ -1,0 +1,487 @@
+//! Which components a session is for: the boot sets' own, within the template's partition, within the limit; and who of
+//! them is left out, each with a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    limit::{Dialect, Limit, LimitError},
+    reason::ReasonCode,
+    selection::{Inventory, SelectedBootSet, Selection, Skipped},
+    session_template::{Arch, BootSet, SessionTemplate},
+    spelling,
+    xname::{Xname, canonical},
+};
+
+mod names;
+
+use names::Names;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The template.
+    pub template: &'a SessionTemplate,
+    /// The limit, as written.
+    pub limit: &'a str,
+    /// Whether components that HSM has disabled take part.
+    pub include_disabled: bool,
+    /// Whose rules: ours refuse what can only be a mistake, BOS's let it pass with a note.
+    pub dialect: Dialect,
+    /// Further names a limit may use, with what they stand for (`@failed:NAME`).
+    pub named_sets: &'a BTreeMap<String, BTreeSet<String>>,
+    /// The tenant's components, where a tenant asks.
+    pub tenant: Option<&'a BTreeSet<String>>,
+}
+
+/// Why there is no selection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// The limit cannot be read, or names what does not exist.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A name in the template that HSM does not know.
+    #[error("{place}: there is no HSM {kind} '{name}'{hint}")]
+    UnknownName {
+        /// Where it stands.
+        place: String,
+        /// What it should be.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// What might be meant.
+        hint: String,
+    },
+    /// Components named by more than one boot set.
+    #[error(
+        "{} in two boot sets ({}); use a limit, or take them out of one", count(.components.len()), shown(.components)
+    )]
+    TwoBootSets {
+        /// The component, and the boot sets that name it.
+        components: Vec<(String, [String; 2])>,
+    },
+    /// A tenant's template names components of others.
+    #[error("boot set {boot_set} names components that do not belong to the tenant: {}", few(.components))]
+    NotTheTenants {
+        /// The boot set.
+        boot_set: String,
+        /// The components.
+        components: Vec<String>,
+    },
+    /// Nobody is selected at all, before anybody is left out.
+    #[error("no component is selected{}", .notes.iter().map(|note| format!("; {note}")).collect::<String>())]
+    Nobody {
+        /// What might explain it.
+        notes: Vec<String>,
+    },
+}
+
+/// Says who takes part.
+///
+/// # Errors
+/// See [`SelectionError`].
+pub fn select(wanted: &Wanted<'_>, inventory: &Inventory) -> Result<Selection, SelectionError> {
+    let limit = Limit::parse(wanted.limit, wanted.dialect)?;
+    let names = Names::of(inventory, wanted.named_sets);
+    let mut notes = Vec::new();
+    check_words(&limit, wanted.dialect, &names)?;
+    let mut named: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (name, boot_set) in &wanted.template.boot_sets {
+        named.insert(name, boot_set_ids(name, boot_set, wanted, &names, &mut notes)?);
+    }
+    note_strangers(&limit, &names, &named, &mut notes);
+    let mut limited: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, ids) in &named {
+        let all = ids.iter().map(String::as_str).collect();
+        limited.insert(name, limit.select(&all, |word| names.members(word)));
+    }
+    let boot_set_of = assign(&limited, wanted.dialect, &mut notes)?;
+    if boot_set_of.is_empty() {
+        return Err(SelectionError::Nobody { notes });
+    }
+    let mut boot_sets: BTreeMap<&str, SelectedBootSet> = limited
+        .keys()
+        .map(|&name| {
+            (name, SelectedBootSet { name: name.to_owned(), members: Vec::new(), skipped: Vec::new() })
+        })
+        .collect();
+    for (id, name) in boot_set_of {
+        let Some(selected) = boot_sets.get_mut(name) else { continue };
+        let arch = wanted.template.boot_sets[name].arch.unwrap_or_default();
+        match judge(id, arch, wanted.include_disabled, inventory) {
+            Ok(xname) => selected.members.push(xname),
+            Err(reason) => selected.skipped.push(Skipped { reason, id: id.to_owned() }),
+        }
+    }
+    let mut boot_sets: Vec<SelectedBootSet> = boot_sets.into_values().collect();
+    for boot_set in &mut boot_sets {
+        boot_set.members.sort_unstable();
+        boot_set.skipped.sort_by_cached_key(|skipped| {
+            let xname = skipped.id.parse::<Xname>().ok();
+            (xname.is_none(), xname, skipped.id.clone())
+        });
+    }
+    Ok(Selection { boot_sets, notes })
+}
+
+/// Everybody a boot set names, within the partition and the tenant.
+fn boot_set_ids(
+    name: &str,
+    boot_set: &BootSet,
+    wanted: &Wanted<'_>,
+    names: &Names<'_>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeSet<String>, SelectionError> {
+    let unknown = |place: String, kind, name: &str, known: &BTreeMap<String, BTreeSet<String>>| {
+        let hint = spelling::hint(name, known.keys().map(String::as_str));
+        SelectionError::UnknownName { place, kind, name: name.to_owned(), hint }
+    };
+    let place = || format!("boot set {name}");
+    let mut ids: BTreeSet<String> = boot_set.node_list.iter().flatten().map(|id| canonical(id)).collect();
+    if let Some(tenant) = wanted.tenant {
+        let components: Vec<String> = ids.iter().filter(|id| !tenant.contains(*id)).cloned().collect();
+        if !components.is_empty() {
+            return Err(SelectionError::NotTheTenants { boot_set: name.to_owned(), components });
+        }
+    }
+    for group in boot_set.node_groups.iter().flatten() {
+        match names.groups.get(group) {
+            Some(members) => ids.extend(members.iter().cloned()),
+            None => {
+                let error = unknown(place(), "group", group, names.groups);
+                if wanted.dialect == Dialect::Bosun {
+                    return Err(error);
+                }
+                notes.push(error.to_string());
+            }
+        }
+    }
+    for role in boot_set.node_roles_groups.iter().flatten() {
+        match names.roles.get(role) {
+            Some(members) => ids.extend(members.iter().cloned()),
+            None => {
+                let hint = spelling::hint(role, names.roles.keys().map(String::as_str));
+                notes.push(format!("{}: no node has the role '{role}'{hint}", place()));
+            }
+        }
+    }
+    if let Some(partition) = &wanted.template.partition {
+        let members = names
+            .partitions
+            .get(partition)
+            .ok_or_else(|| unknown("the template".to_owned(), "partition", partition, names.partitions))?;
+        ids.retain(|id| members.contains(id));
+    }
+    if let Some(tenant) = wanted.tenant {
+        ids.retain(|id| tenant.contains(id));
+    }
+    Ok(ids)
+}
+
+/// Refuses words of a limit that mean nothing; BOS lets them select nobody.
+fn check_words(limit: &Limit, dialect: Dialect, names: &Names<'_>) -> Result<(), LimitError> {
+    if dialect == Dialect::Bos {
+        return Ok(());
+    }
+    let unknown = limit.words().find(|word| {
+        names.members(word.text).is_none()
+            && canonical(word.text).parse::<Xname>().is_err()
+            && !names.components.contains_key(&canonical(word.text))
+    });
+    match unknown {
+        None => Ok(()),
+        Some(word) => {
+            let hint = spelling::hint(word.text, names.all());
+            let message = format!(
+                "'{}' is no HSM group, partition or role, and not the xname of a node{hint}",
+                word.text
+            );
+            Err(LimitError { column: word.column, message })
+        }
+    }
+}
+
+/// Notes the components that the limit names one by one although no boot set has them.
+fn note_strangers(
+    limit: &Limit,
+    names: &Names<'_>,
+    named: &BTreeMap<&str, BTreeSet<String>>,
+    notes: &mut Vec<String>,
+) {
+    let strangers: Vec<String> = limit
+        .words()
+        .filter(|word| names.members(word.text).is_none())
+        .map(|word| canonical(word.text))
+        .filter(|id| !named.values().any(|ids| ids.contains(id)))
+        .collect();
+    if !strangers.is_empty() {
+        notes.push(format!("the limit names what the template does not: {}", few(&strangers)));
+    }
+}
+
+/// Gives every component its one boot set.
+fn assign<'a>(
+    limited: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+    dialect: Dialect,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<&'a str, &'a str>, SelectionError> {
+    let mut boot_set_of: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for (&name, ids) in limited {
+        for &id in ids {
+            // The last boot set by name wins, as in BOS.
+            if let Some(other) = boot_set_of.insert(id, name) {
+                twice.push((id.to_owned(), [other.to_owned(), name.to_owned()]));
+            }
+        }
+    }
+    if twice.is_empty() {
+        return Ok(boot_set_of);
+    }
+    if dialect == Dialect::Bosun {
+        return Err(SelectionError::TwoBootSets { components: twice });
+    }
+    notes.push(format!(
+        "{} in two boot sets; the last by name was taken ({})",
+        count(twice.len()),
+        shown(&twice)
+    ));
+    Ok(boot_set_of)
+}
+
+/// Whether a component can take part.
+fn judge(id: &str, arch: Arch, include_disabled: bool, inventory: &Inventory) -> Result<Xname, ReasonCode> {
+    let component = inventory.components.get(id).ok_or(ReasonCode::UnknownComponent)?;
+    let xname = id.parse().map_err(|_| ReasonCode::NotANode)?;
+    if !component.is_node {
+        return Err(ReasonCode::NotANode);
+    }
+    if inventory.locked.contains(id) {
+        return Err(ReasonCode::Locked);
+    }
+    if component.is_empty {
+        return Err(ReasonCode::Empty);
+    }
+    if !fits(arch, component.arch) {
+        return Err(ReasonCode::WrongArchitecture);
+    }
+    if !component.enabled && !include_disabled {
+        return Err(ReasonCode::Disabled);
+    }
+    Ok(xname)
+}
+
+/// Whether a boot set of one architecture takes a node of another. Nodes whose architecture nobody knows count as X86:
+/// so HSM's older records are meant, though BOS loses those that do not even say `UNKNOWN`.
+fn fits(wanted: Arch, found: Arch) -> bool {
+    wanted == found || (wanted == Arch::X86 && found == Arch::Unknown)
+}
+
+/// How many names a message lists before it only counts.
+const NAMES_SHOWN: usize = 10;
+
+fn count(components: usize) -> String {
+    if components == 1 { "1 component is".to_owned() } else { format!("{components} components are") }
+}
+
+fn few(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMES_SHOWN);
+    let listed = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more == 0 { listed } else { format!("{listed} and {more} more") }
+}
+
+fn shown(components: &[(String, [String; 2])]) -> String {
+    let each: Vec<String> =
+        components.iter().map(|(id, [one, other])| format!("{id}: {one} and {other}")).collect();
+    few(&each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::selection::InventoryComponent;
+
+    /// A hundred compute nodes x1000c0s0b0n0 … x1000c0s99b0n0; 3 are disabled, 1 is empty, 2 are locked. `group1` is
+    /// the first ninety and a stranger; partition `p1` the first fifty.
+    fn inventory() -> Inventory {
+        let id = |slot: u32| format!("x1000c0s{slot}b0n0");
+        let component = |slot: u32| InventoryComponent {
+            is_node: true,
+            is_empty: slot == 13,
+            enabled: !(10..13).contains(&slot),
+            arch: Arch::X86,
+            role: Some("Compute".to_owned()),
+            sub_role: (slot < 5).then(|| "Gateway".to_owned()),
+        };
+        Inventory {
+            components: (0..100).map(|slot| (id(slot), component(slot))).collect(),
+            groups: BTreeMap::from([
+                ("group1".to_owned(), (0..90).map(id).chain(["x9c0s0b0n0".to_owned()]).collect()),
+                ("few".to_owned(), (0..2).map(id).collect()),
+            ]),
+            partitions: BTreeMap::from([("p1".to_owned(), (0..50).map(id).collect())]),
+            locked: BTreeSet::from([id(20), id(21)]),
+        }
+    }
+
+    fn template(boot_sets: &str) -> SessionTemplate {
+        serde_json::from_str(&format!("{{\"boot_sets\": {boot_sets}}}")).unwrap()
+    }
+
+    fn compute() -> SessionTemplate {
+        template(r#"{"compute": {"path": "p", "type": "s3", "node_roles_groups": ["Compute"]}}"#)
+    }
+
+    fn ask(
+        template: &SessionTemplate,
+        limit: &str,
+        dialect: Dialect,
+        include_disabled: bool,
+    ) -> Result<Selection, SelectionError> {
+        let named_sets =
+            BTreeMap::from([("@failed:night".to_owned(), BTreeSet::from(["x1000c0s7b0n0".to_owned()]))]);
+        let wanted =
+            Wanted { template, limit, include_disabled, dialect, named_sets: &named_sets, tenant: None };
+        select(&wanted, &inventory())
+    }
+
+    fn ours(template: &SessionTemplate, limit: &str) -> Selection {
+        ask(template, limit, Dialect::Bosun, false).unwrap()
+    }
+
+    fn refused(template: &SessionTemplate, limit: &str) -> String {
+        ask(template, limit, Dialect::Bosun, false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn skips_have_reasons_and_do_not_stop_the_rest() {
+        let selection = ours(&compute(), "group1,&Compute,!x1000c0s0b0n0");
+        assert_eq!(selection.member_count() + selection.skipped_count(), 89);
+        let skips = selection.skips_by_reason();
+        assert_eq!(
+            skips,
+            BTreeMap::from([(ReasonCode::Locked, 2), (ReasonCode::Disabled, 3), (ReasonCode::Empty, 1)])
+        );
+        assert!(selection.boot_sets[0].members.is_sorted());
+    }
+
+    #[test]
+    fn disabled_components_take_part_when_asked_for() {
+        let selection = ask(&compute(), "", Dialect::Bosun, true).unwrap();
+        assert_eq!(selection.skips_by_reason().get(&ReasonCode::Disabled), None);
+        assert_eq!(selection.member_count(), 97);
+    }
+
+    #[test]
+    fn limits_that_can_only_be_mistakes_are_refused() {
+        let compute = compute();
+        assert!(refused(&compute, "!x1000c0s0b0n0").contains("write 'all,!x1000c0s0b0n0'"));
+        assert!(refused(&compute, "a,,b").starts_with("limit, column 3:"));
+        assert!(refused(&compute, "nid000001").contains("looks like a NID"));
+        assert_eq!(
+            refused(&compute, "all,!grup1"),
+            "limit, column 5: 'grup1' is no HSM group, partition or role, and not the xname of a node \
+             (did you mean 'group1'?)"
+        );
+        assert_eq!(ours(&compute, "*").member_count(), 94);
+        assert_eq!(ours(&compute, "@failed:night").member_count(), 1);
+    }
+
+    #[test]
+    fn nobody_is_refused_before_anybody_is_skipped() {
+        let compute = compute();
+        assert_eq!(
+            refused(&compute, "x2000c0s0b0n0"),
+            "no component is selected; the limit names what the template does not: x2000c0s0b0n0"
+        );
+        let all_skipped = ours(&compute, "x1000c0s20b0n0");
+        assert_eq!((all_skipped.member_count(), all_skipped.skipped_count()), (0, 1));
+        assert!(ask(&compute, "!x1000c0s0b0n0", Dialect::Bos, false).is_err());
+    }
+
+    #[test]
+    fn names_of_components_are_brought_into_canonical_form() {
+        let listed = template(
+            r#"{"c": {"path": "p", "type": "s3", "node_list": ["X1000C0S07B0N0", "x1000c0s3b0n0", "lamp"]}}"#,
+        );
+        let selection = ours(&listed, "");
+        assert_eq!(
+            selection.boot_sets[0].members,
+            ["x1000c0s3b0n0".parse().unwrap(), "x1000c0s7b0n0".parse().unwrap()]
+        );
+        assert_eq!(
+            selection.boot_sets[0].skipped,
+            [Skipped { reason: ReasonCode::UnknownComponent, id: "lamp".to_owned() }]
+        );
+    }
+
+    #[test]
+    fn roles_with_sub_roles_and_partitions_narrow() {
+        let gateways =
+            template(r#"{"g": {"path": "p", "type": "s3", "node_roles_groups": ["Compute_Gateway"]}}"#);
+        assert_eq!(ours(&gateways, "").member_count(), 5);
+        let mut narrowed = compute();
+        narrowed.partition = Some("p1".to_owned());
+        let selection = ours(&narrowed, "");
+        assert_eq!(selection.member_count() + selection.skipped_count(), 50);
+        narrowed.partition = Some("p2".to_owned());
+        assert_eq!(
+            refused(&narrowed, ""),
+            "the template: there is no HSM partition 'p2' (did you mean 'p1'?)"
+        );
+    }
+
+    #[test]
+    fn unknown_groups_are_refused_in_our_api_and_noted_for_bos() {
+        let misspelt = template(
+            r#"{"c": {"path": "p", "type": "s3", "node_groups": ["group", "few"], "node_roles_groups": ["Compte"]}}"#,
+        );
+        assert_eq!(
+            refused(&misspelt, ""),
+            "boot set c: there is no HSM group 'group' (did you mean 'group1'?)"
+        );
+        let selection = ask(&misspelt, "", Dialect::Bos, false).unwrap();
+        assert_eq!(selection.member_count(), 2);
+        assert_eq!(selection.notes.len(), 2, "{:?}", selection.notes);
+    }
+
+    #[test]
+    fn a_component_in_two_boot_sets_is_refused_or_goes_to_the_last() {
+        let both = template(
+            r#"{"a": {"path": "p", "type": "s3", "node_groups": ["few"]},
+                "b": {"path": "p", "type": "s3", "node_list": ["x1000c0s1b0n0"]}}"#,
+        );
+        assert_eq!(
+            refused(&both, ""),
+            "1 component is in two boot sets (x1000c0s1b0n0: a and b); use a limit, or take them out of one"
+        );
+        let selection = ask(&both, "", Dialect::Bos, false).unwrap();
+        assert_eq!(selection.boot_sets[0].members, ["x1000c0s0b0n0".parse().unwrap()]);
+        assert_eq!(selection.boot_sets[1].members, ["x1000c0s1b0n0".parse().unwrap()]);
+        assert!(selection.notes[0].contains("the last by name was taken"), "{:?}", selection.notes);
+        assert_eq!(ours(&both, "x1000c0s0b0n0").member_count(), 1);
+    }
+
+    #[test]
+    fn architectures_have_to_fit() {
+        let mut inventory = inventory();
+        for (slot, arch) in [(0, Arch::Arm), (1, Arch::Unknown), (2, Arch::Other)] {
+            inventory.components.get_mut(&format!("x1000c0s{slot}b0n0")).unwrap().arch = arch;
+        }
+        let mut template = compute();
+        let mut count = |arch| {
+            template.boot_sets.get_mut("compute").unwrap().arch = arch;
+            let wanted = Wanted {
+                template: &template,
+                limit: "x1000c0s0b0n0,x1000c0s1b0n0,x1000c0s2b0n0,x1000c0s3b0n0",
+                include_disabled: false,
+                dialect: Dialect::Bosun,
+                named_sets: &BTreeMap::new(),
+                tenant: None,
+            };
+            select(&wanted, &inventory).unwrap().member_count()
+        };
+        assert_eq!(count(None), 2);
+        assert_eq!(count(Some(Arch::Arm)), 1);
+        assert_eq!(count(Some(Arch::Unknown)), 1);
+    }
+}
