@@ -1,0 +1,78 @@
+//! Image Management Service (`/v3`): images and their tags.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use super::{ClientError, found, http::Http};
+
+/// The tag that makes a root file system projected.
+const PROJECT_KEY: &str = "sbps-project";
+
+/// The client.
+#[derive(Debug)]
+pub struct Ims {
+    http: Http,
+}
+
+/// An image as IMS has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Image {
+    /// Its id.
+    pub id: String,
+    /// Its name; not unique.
+    #[serde(default)]
+    pub name: String,
+    /// `x86_64` or `aarch64`; old records have none.
+    #[serde(default)]
+    pub arch: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What became of a request to tag an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagged {
+    /// The image has the tag.
+    Done,
+    /// IMS does not manage this image.
+    NotManaged,
+}
+
+#[derive(Serialize)]
+struct PatchWire {
+    metadata: MetadataWire,
+}
+
+#[derive(Serialize)]
+struct MetadataWire {
+    operation: &'static str,
+    key: &'static str,
+    value: &'static str,
+}
+
+impl Ims {
+    pub(super) fn new(http: Http) -> Self {
+        Self { http }
+    }
+
+    /// An image, if IMS manages it.
+    pub async fn image(&self, id: &str) -> Result<Option<Image>, ClientError> {
+        let Some(reply) = found(self.http.get(&["v3", "images", id], &[]).await)? else { return Ok(None) };
+        reply.json().map(Some)
+    }
+
+    /// Marks an image so that its root file system is projected. Saying it twice is harmless.
+    pub async fn tag_projected(&self, id: &str) -> Result<Tagged, ClientError> {
+        let body = PatchWire { metadata: MetadataWire { operation: "set", key: PROJECT_KEY, value: "true" } };
+        let answer = self.http.write(Method::PATCH, &["v3", "images", id], Some(&body)).await;
+        Ok(if found(answer)?.is_some() { Tagged::Done } else { Tagged::NotManaged })
+    }
+
+    /// Whether IMS is well.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.http.get(&["healthz", "ready"], &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,296 @@
+//! Floor 1: the outside services, one file each, under the names operators call them.
+//!
+//! A client knows its service's limits and keeps to them. It repeats reads (a few tries, jitter, `Retry-After`, one
+//! total bound) and never a write: whether a write may be said twice is for the verbs to know. Wire types are private;
+//! what comes out is plain data. What services answer beyond what we know is ignored.
+
+use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::model::verb::CallError;
+
+mod bearer;
+pub mod bss;
+pub mod cfs;
+pub mod hsm;
+mod http;
+pub mod ims;
+pub mod pcs;
+pub mod s3;
+
+pub use http::Dated;
+
+/// Longest time for a connection to come up; what BOS allows.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where the services are. A URL that ends in a path keeps it as prefix, so that a gateway works as well.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// Hardware State Manager; `/hsm/v2` is added.
+    pub hsm: String,
+    /// Power Control Service; nothing is added before `/transitions`.
+    pub pcs: String,
+    /// Boot Script Service; `/boot/v1` is added.
+    pub bss: String,
+    /// Configuration Framework Service; `/v3` is added.
+    pub cfs: String,
+    /// Image Management Service; `/v3` is added.
+    pub ims: String,
+    /// The store of boot images.
+    pub s3: S3Endpoint,
+    /// Certificates (PEM) to be trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A file with a bearer token, for a gateway; read again when it changes.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where boot images are kept.
+#[derive(Clone)]
+pub struct S3Endpoint {
+    /// The gateway's URL; buckets are addressed by path.
+    pub url: String,
+    /// The access key.
+    pub access_key: String,
+    /// The secret key.
+    pub secret_key: String,
+}
+
+impl fmt::Debug for S3Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Endpoint({})", self.url)
+    }
+}
+
+impl Default for Endpoints {
+    /// The names inside a CSM cluster.
+    fn default() -> Self {
+        Self {
+            hsm: "http://cray-smd".to_owned(),
+            pcs: "http://cray-power-control".to_owned(),
+            bss: "http://cray-bss".to_owned(),
+            cfs: "http://cray-cfs-api".to_owned(),
+            ims: "http://cray-ims".to_owned(),
+            s3: S3Endpoint {
+                url: "http://rgw-vip.nmn".to_owned(),
+                access_key: String::new(),
+                secret_key: String::new(),
+            },
+            ca_file: None,
+            token_file: None,
+        }
+    }
+}
+
+/// What is known of the services' own clocks, and how long we wait for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// How often PCS reads the hardware (`PCS_POWER_SAMPLE_INTERVAL`): how stale its answers may be.
+    pub pcs_sample_interval: Duration,
+    /// How long PCS waits before each look at whether a transition has worked.
+    pub pcs_confirm_interval: Duration,
+    /// What PCS takes for a minute in `taskDeadlineMinutes`. A simulator shrinks it.
+    pub pcs_minute: Duration,
+    /// The longest a write may take, waiting for our own other calls included.
+    pub write_timeout: Duration,
+    /// The longest a read may take, with all its tries.
+    pub read_timeout: Duration,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            pcs_sample_interval: Duration::from_secs(30),
+            pcs_confirm_interval: Duration::from_secs(15),
+            pcs_minute: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl ServiceSettings {
+    /// How long after a power action PCS' table may still show the state before it: one sample, and one confirmation.
+    pub fn power_staleness(&self) -> Duration {
+        self.pcs_sample_interval + self.pcs_confirm_interval
+    }
+}
+
+/// Why a service gave no usable answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// Our own settings do not work.
+    #[error("{0}")]
+    Configuration(String),
+    /// It cannot be asked now; a write was surely not taken.
+    #[error("{service} cannot be asked now: {text}")]
+    Unavailable {
+        /// Who was asked.
+        service: &'static str,
+        /// What it said, or what broke.
+        text: String,
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// It does not accept our credentials; a write was surely not taken.
+    #[error("{service} does not accept our credentials: {text}; check the token file or the keys")]
+    Unauthorised {
+        /// Who was asked.
+        service: &'static str,
+        /// What it said.
+        text: String,
+    },
+    /// Too much for one call.
+    #[error("{service}: too much for one call")]
+    TooLarge {
+        /// Who was asked.
+        service: &'static str,
+    },
+    /// It refused.
+    #[error("{service} refused ({status}): {text}")]
+    Refused {
+        /// Who was asked.
+        service: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        text: String,
+    },
+    /// A write that may have been taken.
+    #[error("{service} may or may not have taken it: {text}")]
+    Lost {
+        /// Who was asked.
+        service: &'static str,
+        /// What was seen.
+        text: String,
+    },
+    /// It answered something else than its contract says.
+    #[error("{service} gave an answer that cannot be read: {text}")]
+    Unreadable {
+        /// Who was asked.
+        service: &'static str,
+        /// What is wrong with it.
+        text: String,
+    },
+}
+
+impl ClientError {
+    /// Whether it is a plain "there is no such thing".
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+}
+
+impl From<ClientError> for CallError {
+    /// Bad credentials are the service's trouble, not the components': what needs it waits, nothing is refused.
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unavailable { service, text, retry_after } => {
+                Self::Transient { service, text, retry_after }
+            }
+            ClientError::Unauthorised { service, ref text } => Self::Transient {
+                service,
+                text: format!("it does not accept our credentials: {text}"),
+                retry_after: None,
+            },
+            ClientError::TooLarge { .. } => Self::TooLarge,
+            ClientError::Refused { text, .. } | ClientError::Configuration(text) => {
+                Self::Rejected { text, named: Vec::new() }
+            }
+            ClientError::Lost { service, text } | ClientError::Unreadable { service, text } => {
+                Self::Lost { service, text }
+            }
+        }
+    }
+}
+
+/// `Ok(None)` for "there is no such thing".
+fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All services.
+#[derive(Debug)]
+pub struct Services {
+    /// Hardware State Manager.
+    pub hsm: hsm::Hsm,
+    /// Power Control Service.
+    pub pcs: pcs::Pcs,
+    /// Boot Script Service.
+    pub bss: bss::Bss,
+    /// Configuration Framework Service.
+    pub cfs: cfs::Cfs,
+    /// Image Management Service.
+    pub ims: ims::Ims,
+    /// The store of boot images.
+    pub s3: s3::S3,
+    /// What is known of the services' own clocks.
+    pub settings: ServiceSettings,
+}
+
+impl Services {
+    /// Prepares the clients; asks nobody yet.
+    ///
+    /// # Errors
+    /// `Configuration`: a URL, the CA file or the token file cannot be used.
+    pub fn new(endpoints: &Endpoints, settings: ServiceSettings) -> Result<Self, ClientError> {
+        let client = transport(endpoints, &settings)?;
+        let bearer = endpoints.token_file.clone().map(bearer::Bearer::new).transpose()?.map(Arc::new);
+        let http =
+            |service, root: &str| http::Http::new(service, root, client.clone(), bearer.clone(), &settings);
+        Ok(Self {
+            hsm: hsm::Hsm::new(http("hsm", &endpoints.hsm)?),
+            pcs: pcs::Pcs::new(http("pcs", &endpoints.pcs)?),
+            bss: bss::Bss::new(http("bss", &endpoints.bss)?),
+            cfs: cfs::Cfs::new(http("cfs", &endpoints.cfs)?),
+            ims: ims::Ims::new(http("ims", &endpoints.ims)?),
+            s3: s3::S3::new(&endpoints.s3, client, settings.read_timeout)?,
+            settings,
+        })
+    }
+
+    /// Asks every service whether it is well, all at once.
+    pub async fn health(&self) -> Vec<(&'static str, Result<(), ClientError>)> {
+        let (hsm, pcs, bss, cfs, ims) = tokio::join!(
+            self.hsm.ready(),
+            self.pcs.ready(),
+            self.bss.ready(),
+            self.cfs.ready(),
+            self.ims.ready()
+        );
+        vec![("hsm", hsm), ("pcs", pcs), ("bss", bss), ("cfs", cfs), ("ims", ims)]
+    }
+}
+
+/// One connection pool for all. No proxy: these services live on the management network.
+fn transport(endpoints: &Endpoints, settings: &ServiceSettings) -> Result<reqwest::Client, ClientError> {
+    // Somebody else (sqlx, a second set of clients) may have installed it already; that is just as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let certificates = match &endpoints.ca_file {
+        None => Vec::new(),
+        Some(path) => {
+            let unusable = |why: String| {
+                ClientError::Configuration(format!("the CA file '{}' cannot be used: {why}", path.display()))
+            };
+            let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(http::causes(&error)))?
+        }
+    };
+    // A write's own timeout must not end while its connection may still come up: that would make it a lost one.
+    let connect = CONNECT_TIMEOUT.min(settings.write_timeout / 2).min(settings.read_timeout / 4);
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(concat!("bosun/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+    };
+    // An image without system certificates fails the first form; plain http, and our own CA, work all the same.
+    builder()
+        .tls_certs_merge(certificates.clone())
+        .build()
+        .or_else(|_| builder().tls_certs_only(certificates).build())
+        .map_err(|error| ClientError::Configuration(http::causes(&error)))
+}
