@@ -14,6 +14,7 @@
 //! `cli/session.rs`.
 
 pub mod clients;
+pub mod db;
 pub mod model;
 pub mod plan;
 pub mod steps;

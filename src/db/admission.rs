@@ -1,0 +1,236 @@
+//! Admission: everything a session is, and the claims of all its components, in one transaction or not at all.
+//!
+//! The transaction runs in a task of its own: a client that hangs up drops the handler's future, and a `begin` that is
+//! dropped half-way would poison the pool.
+
+use crate::model::{
+    artifacts::BootArtifacts,
+    command::CommandRequest,
+    event::NewEvent,
+    plan::{PLAN_FORMAT, Plan, UnknownPolicy},
+    session::SessionId,
+    session_template::SessionTemplate,
+    verb::{Goal, Verb},
+};
+
+use super::{
+    Connection, DbError, Pool, artifacts,
+    claim::{self, Wish},
+    command,
+    error::doing,
+    plan, session, session_component_batch, session_template, slice, workflow,
+};
+
+pub use super::{claim::Holder, session::NewSession, session_component_batch::Skip};
+
+/// What came of an admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is done; the launcher has been told.
+    Session(SessionId),
+    /// Nothing was written: others hold components of it.
+    Claimed(Vec<Holder>),
+}
+
+/// A session to be admitted, resolved and compiled.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The request. One that waits already has its number in `waiting`.
+    pub new: NewSession,
+    /// The waiting session that this is.
+    pub waiting: Option<SessionId>,
+    /// The template as it was resolved.
+    pub template: SessionTemplate,
+    /// The text of the workflow it was compiled from.
+    pub workflow: String,
+    /// The plan; the numbers of its artifacts are found here.
+    pub plan: Plan,
+    /// Its hash.
+    pub plan_hash: String,
+    /// Who was left out.
+    pub skips: Vec<Skip>,
+    /// The first line of the narrative.
+    pub event: NewEvent,
+}
+
+/// Admits a session: all of it, or nothing. [`DbError::Conflict`]: its name is taken, or it does not wait any more.
+pub async fn admit(pool: &Pool, admission: Admission) -> Result<Admitted, DbError> {
+    let pool = pool.clone();
+    let task = tokio::spawn(async move {
+        let mut tx = pool.begin().await.map_err(doing("admit a session"))?;
+        let admitted = admit_in(&mut tx, &admission).await?;
+        match admitted {
+            Admitted::Session(_) => tx.commit().await,
+            Admitted::Claimed(_) => tx.rollback().await,
+        }
+        .map_err(doing("admit a session"))?;
+        Ok(admitted)
+    });
+    task.await.expect("nothing in an admission panics")
+}
+
+async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitted, DbError> {
+    let Admission { new, waiting, template, workflow, plan, plan_hash, skips, event } = admission;
+    let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
+    let slices: Vec<i16> = plan.members.iter().map(|member| member.slice.0).collect();
+    claim::lock(conn).await?;
+    let numbers = artifact_numbers(conn, plan).await?;
+    let template = session_template::version(conn, template).await?;
+    let workflow = workflow::find_or_insert(conn, &new.operation, workflow).await?;
+    let id = match waiting {
+        Some(id) => *id,
+        None => session::insert_waiting(conn, new).await?,
+    };
+    let holders = claim::take_all(conn, id, &ids).await?;
+    if !holders.is_empty() {
+        return Ok(Admitted::Claimed(holders));
+    }
+    let configurations: Vec<Option<&str>> = plan.slices.iter().map(|s| s.configuration.as_deref()).collect();
+    let wish = Wish {
+        session_name: new.name.as_str(),
+        artifacts: &numbers,
+        configurations: &configurations,
+        keeps_artifacts: plan.steps.iter().any(|step| only_configures(&step.verb)),
+    };
+    claim::record(conn, &ids, &slices, &wish).await?;
+    plan::insert(conn, id, plan, &numbers, skips).await?;
+    let skipped: usize = skips.iter().map(|skip| skip.components.len()).sum();
+    let count = |n: usize| i32::try_from(n).expect("a session has fewer than 2^31 members");
+    let started = sqlx::query!(
+        "with started as (
+           update session
+              set state = 'running', session_template_version_id = $2, workflow_version_id = $3, members = $4,
+                  skipped_at_admission = $5, plan_format = $6, plan_hash = $7, unknown_policy = $8,
+                  service_patience = make_interval(secs => $9), admitted_at = clock_timestamp()
+            where session_id = $1 and state = 'waiting'
+           returning session_id),
+         lease as (insert into session_lease (session_id) select session_id from started),
+         narrative as (
+           insert into event (session_id, seq, at, epoch, kind, actor, data)
+           select session_id, 1, clock_timestamp(), 0, $10, $11, $12 from started)
+         select pg_notify('bosun_launcher', '')::text from started",
+        id.0,
+        template,
+        workflow,
+        count(ids.len() + skipped),
+        count(skipped),
+        PLAN_FORMAT,
+        plan_hash,
+        match plan.unknown {
+            UnknownPolicy::Leave => "leave",
+            UnknownPolicy::Reboot => "reboot",
+        },
+        plan.service_patience.as_secs_f64(),
+        event.kind.label(),
+        event.actor,
+        event.data,
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(doing("admit a session"))?;
+    match started {
+        Some(_) => Ok(Admitted::Session(id)),
+        None => Err(DbError::Conflict { what: format!("session '{}' does not wait any more", new.name) }),
+    }
+}
+
+/// The number of each slice's artifacts.
+async fn artifact_numbers(conn: &mut Connection, plan: &Plan) -> Result<Vec<Option<i32>>, DbError> {
+    let wanted: Vec<BootArtifacts> = plan
+        .slices
+        .iter()
+        .filter_map(|slice| slice.artifacts.as_ref().map(|artifacts| artifacts.artifacts.clone()))
+        .collect();
+    let mut numbers = artifacts::find_or_insert(conn, &wanted).await?.into_iter();
+    Ok(plan
+        .slices
+        .iter()
+        .map(|slice| slice.artifacts.as_ref().and_then(|_| numbers.next()).map(|id| id.0))
+        .collect())
+}
+
+fn only_configures(verb: &Verb) -> bool {
+    matches!(verb, Verb::Inspect { goal: Goal::Configure })
+}
+
+/// Asks a session that was admitted once to go on with these components (ascending): claims those it gave back, reopens
+/// it if it had ended, and keeps the command. All or nothing, like [`admit`]. The writer, if there is one, cannot
+/// write in the meantime.
+pub async fn readmit_failed(
+    pool: &Pool,
+    session: SessionId,
+    components: Vec<i32>,
+    request: CommandRequest,
+    actor: String,
+) -> Result<Admitted, DbError> {
+    let pool = pool.clone();
+    let task = tokio::spawn(async move {
+        let mut tx = pool.begin().await.map_err(doing("retry a session"))?;
+        let admitted = readmit_in(&mut tx, session, &components, &request, &actor).await?;
+        match admitted {
+            Admitted::Session(_) => tx.commit().await,
+            Admitted::Claimed(_) => tx.rollback().await,
+        }
+        .map_err(doing("retry a session"))?;
+        Ok(admitted)
+    });
+    task.await.expect("nothing in an admission panics")
+}
+
+async fn readmit_in(
+    conn: &mut Connection,
+    id: SessionId,
+    components: &[i32],
+    request: &CommandRequest,
+    actor: &str,
+) -> Result<Admitted, DbError> {
+    claim::lock(conn).await?;
+    let row = sqlx::query!(
+        r#"select s.name, s.operation from session_lease l join session s on s.session_id = l.session_id
+            where l.session_id = $1 and s.state <> 'waiting' for update of l"#,
+        id.0
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .map_err(doing("retry a session"))?
+    .ok_or_else(|| DbError::NotFound { what: format!("an admitted session number {id}") })?;
+    let members = session_component_batch::slices(conn, id).await?;
+    let mut ids = Vec::with_capacity(components.len());
+    let mut slices = Vec::with_capacity(components.len());
+    for component in components {
+        let member = members.binary_search_by_key(component, |(member, _)| *member);
+        let Ok(at) = member else {
+            return Err(DbError::NotFound {
+                what: format!("component {component} in session '{}'", row.name),
+            });
+        };
+        ids.push(*component);
+        slices.push(members[at].1);
+    }
+    let holders = claim::take_all(conn, id, &ids).await?;
+    if !holders.is_empty() {
+        return Ok(Admitted::Claimed(holders));
+    }
+    let plan_slices = slice::list(conn, id).await?;
+    let artifacts: Vec<Option<i32>> =
+        plan_slices.iter().map(|slice| slice.artifacts.as_ref().map(|artifacts| artifacts.id.0)).collect();
+    let configurations: Vec<Option<&str>> = plan_slices.iter().map(|s| s.configuration.as_deref()).collect();
+    let wish = Wish {
+        session_name: &row.name,
+        artifacts: &artifacts,
+        configurations: &configurations,
+        keeps_artifacts: row.operation == "configure",
+    };
+    claim::record(conn, &ids, &slices, &wish).await?;
+    sqlx::query!(
+        "update session set state = 'running', outcome = null, error = null, reason = null, retry_command = null,
+                            ended_at = null
+          where session_id = $1 and state = 'ended'",
+        id.0
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(doing("reopen a session"))?;
+    command::insert(conn, &id, request, actor).await?;
+    Ok(Admitted::Session(id))
+}

@@ -1,0 +1,149 @@
+//! Claims: `component_progress.claimed_by`, taken together with what admission writes into `component`.
+//!
+//! Claims are taken under one lock of all admissions, ascending, and only where they are free; so two admissions never
+//! deadlock, and nobody gets half of what was asked for: whoever gets fewer rolls back.
+
+use crate::model::session::SessionId;
+
+use super::{Connection, DbError, error::doing};
+
+/// Who holds components that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The session's name.
+    pub session: String,
+    /// What it holds of what was asked for.
+    pub components: Vec<i32>,
+}
+
+/// What a session writes into the records of the components it claims. Parallel arrays, one entry per slice.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    pub session_name: &'a str,
+    /// What is to be booted; none: nothing.
+    pub artifacts: &'a [Option<i32>],
+    pub configurations: &'a [Option<&'a str>],
+    /// The operation only configures: the record keeps what the node is to boot.
+    pub keeps_artifacts: bool,
+}
+
+/// The number of the lock that all admissions take in turn; arbitrary, and never to be changed.
+const ADMISSION_LOCK: i64 = 0x626f_7375_6e01;
+
+/// Waits for the turn. Held until the transaction ends.
+pub(super) async fn lock(conn: &mut Connection) -> Result<(), DbError> {
+    sqlx::query!("select pg_advisory_xact_lock($1)::text", ADMISSION_LOCK)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(doing("wait for other admissions"))?;
+    // Fresh statistics that say "empty table" were measured to turn this transaction's second into minutes.
+    sqlx::query("set local enable_seqscan = off")
+        .execute(conn)
+        .await
+        .map_err(doing("set up an admission"))?;
+    Ok(())
+}
+
+/// Claims them all. Otherwise says who holds the rest, and the caller rolls back.
+pub(super) async fn take_all(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+) -> Result<Vec<Holder>, DbError> {
+    // Twice: what its holder gave back during the first look is free at the second.
+    for _ in 0..2 {
+        if take(conn, session, ids).await? == ids.len() {
+            return Ok(Vec::new());
+        }
+        let holders = holders(conn, session, ids).await?;
+        if !holders.is_empty() {
+            return Ok(holders);
+        }
+    }
+    Err(DbError::NotFound {
+        what: "a component of the session (it was deleted a moment ago; ask again)".to_owned(),
+    })
+}
+
+/// Claims what is free; the number that is the session's afterwards.
+async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<usize, DbError> {
+    let taken = sqlx::query_scalar!(
+        r#"with free as materialized (
+             select p.component_id
+               from unnest($2::int4[]) w(component_id)
+               join lateral (
+                 select x.component_id from component_progress x
+                  where x.component_id = w.component_id and (x.claimed_by is null or x.claimed_by = $1)
+                    for update) p on true),
+           taken as (
+             update component_progress p
+                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '', last_action = '',
+                    last_action_failed = false, power_on_attempts = 0, power_off_graceful_attempts = 0,
+                    power_off_forceful_attempts = 0, error_no = null,
+                    powered_on_at = case when p.session_id = $1 then p.powered_on_at end, changed_at = clock_timestamp()
+               from free
+              where p.component_id = free.component_id and p.claimed_by is null),
+           retired as (
+             select count(*) as n from component c
+              where c.component_id in (select component_id from free) and c.retired_at is not null)
+           select (select count(*) from free) - (select n from retired) as "n!""#,
+        session.0,
+        ids
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(doing("claim components"))?;
+    Ok(usize::try_from(taken).unwrap_or_default())
+}
+
+/// Who holds components that somebody else asked for.
+async fn holders(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<Vec<Holder>, DbError> {
+    let rows = sqlx::query!(
+        r#"select s.name, array_agg(p.component_id order by p.component_id) as "components!"
+             from unnest($2::int4[]) w(component_id)
+             join lateral (select x.component_id, x.claimed_by from component_progress x
+                            where x.component_id = w.component_id and x.claimed_by is not null) p on true
+             join session s on s.session_id = p.claimed_by
+            where p.claimed_by <> $1
+            group by s.session_id, s.name order by s.session_id"#,
+        session.0,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("look who holds components"))?;
+    Ok(rows.into_iter().map(|row| Holder { session: row.name, components: row.components }).collect())
+}
+
+/// Writes what the session wants into the records of its components; `ids` ascending, each with its slice.
+pub(super) async fn record(
+    conn: &mut Connection,
+    ids: &[i32],
+    slices: &[i16],
+    wish: &Wish<'_>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "with locked as materialized (
+           select w.component_id, w.slice_no
+             from unnest($1::int4[], $2::int2[]) w(component_id, slice_no)
+             join lateral (select 1 from component x where x.component_id = w.component_id for update) x on true)
+         update component c
+            set enabled = true, session = $3, error = '', status = null, last_action = null, event_stats = null,
+                desired_boot_artifacts_id = case when $6 then c.desired_boot_artifacts_id
+                                                 else ($4::int4[])[l.slice_no + 1] end,
+                desired_configuration = coalesce(($5::text[])[l.slice_no + 1], ''), desired_token = null,
+                desired_updated_at = clock_timestamp(), written_at = clock_timestamp()
+           from locked l
+          where c.component_id = l.component_id",
+        ids,
+        slices,
+        wish.session_name,
+        wish.artifacts as &[Option<i32>],
+        wish.configurations as &[Option<&str>],
+        wish.keeps_artifacts,
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("write what components are to become"))?;
+    Ok(())
+}

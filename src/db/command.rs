@@ -1,0 +1,82 @@
+//! Table `command`: what operators ask of sessions.
+
+use crate::model::{
+    Timestamp,
+    command::{CommandRequest, PendingCommand},
+    session::SessionId,
+};
+
+use super::{Connection, DbError, error::doing, label};
+
+/// A command with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandRow {
+    /// The command.
+    pub command: PendingCommand,
+    /// When it was asked.
+    pub created_at: Timestamp,
+    /// When it was obeyed, or refused.
+    pub obeyed_at: Option<Timestamp>,
+    /// What the writer said.
+    pub answer: Option<String>,
+}
+
+/// Keeps a command and tells the session's writer and the launcher, who need not hear it.
+pub async fn insert(
+    conn: &mut Connection,
+    session: &SessionId,
+    request: &CommandRequest,
+    actor: &str,
+) -> Result<i64, DbError> {
+    let data = serde_json::to_value(request).expect("a command is a document");
+    let row = sqlx::query!(
+        "with kept as (
+           insert into command (session_id, data, actor) values ($1, $2, $3) returning command_id)
+         select command_id, pg_notify('bosun_session_' || $1::int8, 'command')::text as writer,
+                pg_notify('bosun_launcher', '')::text as launcher
+           from kept",
+        session.0,
+        data,
+        actor
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(doing("keep a command"))?;
+    Ok(row.command_id)
+}
+
+/// The commands that wait for the session's writer, oldest first.
+pub async fn pending(conn: &mut Connection, session: &SessionId) -> Result<Vec<PendingCommand>, DbError> {
+    let rows = sqlx::query!(
+        "select command_id, data, actor from command
+          where session_id = $1 and obeyed_at is null order by command_id limit 1000",
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read commands"))?;
+    let commands = rows.into_iter().map(|row| {
+        let request = label::read_json("a command", row.data)?;
+        Ok(PendingCommand { id: row.command_id, request, actor: row.actor })
+    });
+    commands.collect()
+}
+
+/// A command and its answer.
+pub async fn get(conn: &mut Connection, id: i64) -> Result<CommandRow, DbError> {
+    let row = sqlx::query!(
+        "select command_id, data, actor, created_at, obeyed_at, answer from command where command_id = $1",
+        id
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(doing("read a command"))?
+    .ok_or_else(|| DbError::NotFound { what: format!("command number {id}") })?;
+    let request = label::read_json("a command", row.data)?;
+    Ok(CommandRow {
+        command: PendingCommand { id: row.command_id, request, actor: row.actor },
+        created_at: row.created_at,
+        obeyed_at: row.obeyed_at,
+        answer: row.answer,
+    })
+}

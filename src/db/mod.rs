@@ -1,0 +1,33 @@
+//! All SQL: one file per table, free functions. Nothing outside this room names the driver.
+//!
+//! Rules of the room. Statements work on arrays, never in a loop over components. Hot statements are single
+//! data-modifying CTEs, so that no transaction is open while anything but Postgres is awaited; what needs a transaction
+//! ([`admission`], [`component`]) runs it in a task of its own, because a `begin` that is cancelled half-way leaves a
+//! poisoned connection in the pool. Rows are locked in one order: lease, session, step, component_progress, component
+//! (ids ascending), event. Progress is written only under a [`lease::Lease`].
+
+pub mod admission;
+pub mod artifacts;
+pub mod checkpoint;
+mod claim;
+pub mod command;
+pub mod component_progress;
+pub mod effect;
+mod error;
+pub mod error_text;
+pub mod event;
+mod label;
+pub mod lease;
+pub mod plan;
+mod pool;
+pub mod result;
+pub mod session;
+pub mod session_component_batch;
+pub mod session_template;
+pub mod slice;
+pub mod step;
+pub mod step_edge;
+pub mod workflow;
+
+pub use error::DbError;
+pub use pool::{Connection, Pool, PooledConnection, acquire, connect, migrate, open};

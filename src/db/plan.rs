@@ -1,0 +1,58 @@
+//! A plan as it is kept: `slice`, `step`, `step_edge`, `session_component_batch`, and columns of `session`.
+
+use std::time::Duration;
+
+use crate::model::{
+    plan::{PLAN_FORMAT, Plan},
+    session::SessionId,
+};
+
+use super::{
+    Connection, DbError, error::doing, label, session_component_batch, session_component_batch::Skip, slice,
+    step, step_edge,
+};
+
+/// Keeps a plan; `artifacts` are the numbers of what its slices boot.
+pub(super) async fn insert(
+    conn: &mut Connection,
+    session: SessionId,
+    plan: &Plan,
+    artifacts: &[Option<i32>],
+    skips: &[Skip],
+) -> Result<(), DbError> {
+    let mut members = vec![0_i32; plan.slices.len()];
+    for member in &plan.members {
+        let slice = usize::try_from(member.slice.0).expect("slices are counted from 0");
+        members[slice] += 1;
+    }
+    slice::insert(conn, session, &plan.slices, artifacts).await?;
+    session_component_batch::insert(conn, session, &plan.members, skips).await?;
+    step::insert(conn, session, &plan.steps, &members).await?;
+    step_edge::insert(conn, session, &plan.edges).await
+}
+
+/// A session's plan. One of another format, or with verbs of another version, is [`DbError::Unknown`]: the session
+/// is parked, nothing is guessed (law 11).
+pub async fn load(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
+    let row = sqlx::query!(
+        r#"select plan_format, unknown_policy, extract(epoch from service_patience)::float8 as service_patience_s
+             from session where session_id = $1"#,
+        session.0
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .map_err(doing("read a plan"))?
+    .ok_or_else(|| DbError::NotFound { what: format!("session number {session}") })?;
+    if row.plan_format != Some(PLAN_FORMAT) {
+        let value = row.plan_format.map_or_else(|| "none".to_owned(), |format| format.to_string());
+        return Err(DbError::Unknown { what: "the plan format", value });
+    }
+    Ok(Plan {
+        slices: slice::list(conn, *session).await?,
+        steps: step::load(conn, *session).await?,
+        edges: step_edge::list(conn, *session).await?,
+        members: session_component_batch::members(conn, *session).await?,
+        unknown: label::read("the unknown policy", row.unknown_policy.as_deref().unwrap_or_default())?,
+        service_patience: Duration::from_secs_f64(row.service_patience_s.unwrap_or_default().max(0.0)),
+    })
+}

@@ -1,0 +1,198 @@
+//! Table `step_result_batch`: append-only facts about components in steps.
+
+use std::collections::HashMap;
+
+use crate::model::{
+    Timestamp, plan::StepNo, reason::Reason, result::FactKind, session::SessionId, verb::Decision,
+};
+
+use super::{Connection, DbError, error::doing, error_text, label};
+
+/// A fact with component numbers, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResult {
+    /// The first event of the checkpoint that wrote it.
+    pub seq: i64,
+    /// When it was made durable.
+    pub at: Timestamp,
+    /// The step.
+    pub step: StepNo,
+    /// The run.
+    pub run: u16,
+    /// What is said.
+    pub kind: FactKind,
+    /// Effects so far in this step and run.
+    pub attempts: u16,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// What `inspect` decided.
+    pub decision: Option<Decision>,
+    /// Where `SentBack` sends them.
+    pub sent_to: Option<StepNo>,
+    /// Who, ascending.
+    pub components: Vec<i32>,
+}
+
+/// All facts of a session, in the order they were written.
+pub async fn list(conn: &mut Connection, session: &SessionId) -> Result<Vec<StoredResult>, DbError> {
+    let reasons: HashMap<i32, Reason> = error_text::list(conn, session)
+        .await?
+        .into_iter()
+        .map(|error| (error.id, Reason::new(error.code, error.text)))
+        .collect();
+    let rows = sqlx::query!(
+        "select seq, at, step_no, run, kind, attempts, error_no, decision, sent_to, component_ids
+           from step_result_batch where session_id = $1 order by seq, part",
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read a session's results"))?;
+    let results = rows.into_iter().map(|row| {
+        Ok(StoredResult {
+            seq: row.seq,
+            at: row.at,
+            step: StepNo(row.step_no),
+            run: u16::try_from(row.run).unwrap_or_default(),
+            kind: label::read("the kind of result", &row.kind)?,
+            attempts: u16::try_from(row.attempts).unwrap_or_default(),
+            reason: row.error_no.and_then(|no| reasons.get(&no).cloned()),
+            decision: row.decision.map(|decision| label::read("the decision", &decision)).transpose()?,
+            sent_to: row.sent_to.map(StepNo),
+            components: row.component_ids,
+        })
+    });
+    results.collect()
+}
+
+/// What became of one component in one step, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultLine {
+    /// The component's id.
+    pub xname: String,
+    /// The step's name.
+    pub step: String,
+    /// The run.
+    pub run: i16,
+    /// What is said, as [`FactKind::label`].
+    pub result: String,
+    /// Effects in this step and run.
+    pub attempts: i16,
+    /// Why: the name.
+    pub reason: Option<String>,
+    /// Why: the service's words.
+    pub error: Option<String>,
+    /// What `inspect` decided.
+    pub decision: Option<String>,
+    /// When it was made durable.
+    pub at: Timestamp,
+    /// The first event of its checkpoint.
+    pub seq: i64,
+}
+
+/// Which results are wanted; all that are set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ResultFilter<'a> {
+    /// Of this step.
+    pub step: Option<&'a str>,
+    /// Of this kind.
+    pub kind: Option<FactKind>,
+    /// Of this component.
+    pub xname: Option<&'a str>,
+    /// Skip so many.
+    pub offset: i64,
+    /// At most so many (10,000).
+    pub limit: i64,
+}
+
+/// A session's results, one line per component, oldest first.
+pub async fn page(
+    conn: &mut Connection,
+    session: &SessionId,
+    filter: &ResultFilter<'_>,
+) -> Result<Vec<ResultLine>, DbError> {
+    sqlx::query_as!(
+        ResultLine,
+        r#"select xname as "xname!", step as "step!", run as "run!", result as "result!", attempts as "attempts!",
+                  reason, error, decision, at as "at!", seq as "seq!"
+             from step_result
+            where session_id = $1 and ($2::text is null or step = $2) and ($3::text is null or result = $3)
+              and ($4::text is null or xname = $4)
+            order by seq, step_no, component_id offset $5 limit $6"#,
+        session.0,
+        filter.step,
+        filter.kind.map(|kind| kind.label()),
+        filter.xname,
+        filter.offset.max(0),
+        filter.limit.clamp(0, 10_000),
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list results"))
+}
+
+/// Equal failures of a session: one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureGroup {
+    /// The step.
+    pub step: String,
+    /// The reason's name.
+    pub reason: String,
+    /// The service's words.
+    pub error: String,
+    /// How many.
+    pub count: i64,
+    /// The first of them, by name; at most as many as were asked for.
+    pub xnames: Vec<String>,
+}
+
+/// Components whose last word is a failure, by step and reason, the most frequent first; `names` of each at most.
+pub async fn failures(
+    conn: &mut Connection,
+    session: &SessionId,
+    names: i32,
+) -> Result<Vec<FailureGroup>, DbError> {
+    sqlx::query_as!(
+        FailureGroup,
+        r#"select step as "step!", coalesce(reason, '') as "reason!", coalesce(error, '') as "error!", count(*) as "count!",
+                  (array_agg(xname order by xname))[1:$2] as "xnames!"
+             from failed_components where session_id = $1
+            group by step_no, step, reason, error order by count(*) desc, step_no limit 1000"#,
+        session.0,
+        names
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list failures"))
+}
+
+/// A component whose last word is a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedComponent {
+    /// Its number.
+    pub component: i32,
+    /// Its id.
+    pub xname: String,
+    /// Where.
+    pub step: String,
+    /// The reason's name.
+    pub reason: String,
+    /// The service's words.
+    pub error: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// All components of a session whose last word is a failure, ascending by number.
+pub async fn failed(conn: &mut Connection, session: &SessionId) -> Result<Vec<FailedComponent>, DbError> {
+    sqlx::query_as!(
+        FailedComponent,
+        r#"select component_id as "component!", xname as "xname!", step as "step!", coalesce(reason, '') as "reason!",
+                  coalesce(error, '') as "error!", at as "at!"
+             from failed_components where session_id = $1 order by component_id"#,
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list failed components"))
+}
