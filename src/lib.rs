@@ -17,4 +17,5 @@ pub mod clients;
 pub mod db;
 pub mod model;
 pub mod plan;
+pub mod sim;
 pub mod steps;
