@@ -17,7 +17,7 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout_at},
 };
 use url::Url;
@@ -132,8 +132,10 @@ impl Http {
         path: &[&str],
         body: Option<&impl Serialize>,
     ) -> Result<Reply, ClientError> {
-        let deadline = Instant::now() + self.write_timeout;
-        let _turn = self.turn(&self.writes, deadline).await?;
+        let begun = Instant::now();
+        // Without half of its time left a call is not begun: cut short, it would be a lost one.
+        let _turn = self.turn(&self.writes, begun + self.write_timeout / 2).await?;
+        let deadline = begun + self.write_timeout;
         let ask = Ask { method, path, query: &[], body: body.map(json) };
         self.exchange(&ask, Kind::Write, deadline).await
     }
@@ -166,9 +168,9 @@ impl Http {
     async fn turn<'s>(
         &self,
         lane: &'s Semaphore,
-        deadline: Instant,
-    ) -> Result<tokio::sync::SemaphorePermit<'s>, ClientError> {
-        match timeout_at(deadline, lane.acquire()).await {
+        until: Instant,
+    ) -> Result<SemaphorePermit<'s>, ClientError> {
+        match timeout_at(until, lane.acquire()).await {
             Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
             Err(_) => Err(ClientError::Unavailable {
                 service: self.service,
@@ -259,8 +261,9 @@ pub(super) async fn in_chunks<'a, T, F>(
 where
     F: Future<Output = Result<Vec<T>, ClientError>>,
 {
-    let answers: Vec<Vec<T>> =
-        stream::iter(ids.chunks(most).map(ask)).buffered(READS_MAX).try_collect().await?;
+    // Collected first: a lazy closure held across an await would not be `Send` for all lifetimes.
+    let asking: Vec<F> = ids.chunks(most).map(ask).collect();
+    let answers: Vec<Vec<T>> = stream::iter(asking).buffered(READS_MAX).try_collect().await?;
     Ok(answers.into_iter().flatten().collect())
 }
 

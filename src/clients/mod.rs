@@ -278,8 +278,9 @@ fn transport(endpoints: &Endpoints, settings: &ServiceSettings) -> Result<reqwes
             reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(http::causes(&error)))?
         }
     };
-    // A write's own timeout must not end while its connection may still come up: that would make it a lost one.
-    let connect = CONNECT_TIMEOUT.min(settings.write_timeout / 2).min(settings.read_timeout / 4);
+    // A write has at least half of its timeout left when it begins. It must not end while its connection may still
+    // come up: that would make it a lost one.
+    let connect = CONNECT_TIMEOUT.min(settings.write_timeout / 3).min(settings.read_timeout / 4);
     let builder = || {
         reqwest::Client::builder()
             .user_agent(concat!("bosun/", env!("CARGO_PKG_VERSION")))

@@ -34,17 +34,12 @@ pub(super) struct Look<'m> {
 /// answers 500 for every list that contains it, and must not hide the others.
 pub(super) async fn look<'m>(at: &Services, members: Vec<&'m Member<'m>>, now: Timestamp) -> Look<'m> {
     let asked = Instant::now();
-    let ask = async |chunk: &[&'m Member<'m>]| {
+    let ask = |chunk: &[&Member<'_>]| {
         let ids: Vec<String> = chunk.iter().map(|member| member.xname.to_string()).collect();
-        let answer = at.cfs.components(&ids).await;
-        (answer, now + asked.elapsed())
+        async move { (at.cfs.components(&ids).await, now + asked.elapsed()) }
     };
-    let mut answers = Vec::new();
-    let mut asking = stream::iter(members.chunks(IDS_MAX).map(|chunk| ask(chunk))).buffered(CHUNKS_AT_ONCE);
-    while let Some(answer) = asking.next().await {
-        answers.push(answer);
-    }
-    drop(asking);
+    let asking: Vec<_> = members.chunks(IDS_MAX).map(ask).collect();
+    let answers: Vec<_> = stream::iter(asking).buffered(CHUNKS_AT_ONCE).collect().await;
     let mut look = Look { told: Vec::with_capacity(members.len()), ahead: TimeDelta::zero(), trouble: None };
     for (chunk, (answer, our_time)) in members.chunks(IDS_MAX).zip(answers) {
         match answer {

@@ -65,8 +65,8 @@ pub(super) async fn find(
     candidates.sort_by_key(|transition| std::cmp::Reverse(transition.created_at));
     candidates.truncate(CANDIDATES_MAX);
     let members: BTreeSet<Xname> = call.members.iter().map(|member| *member.xname).collect();
-    let mut looked_into = stream::iter(candidates.iter().map(|found| at.pcs.transition(&found.id)))
-        .buffered(TRANSITIONS_AT_ONCE);
+    let asking: Vec<_> = candidates.iter().map(|candidate| at.pcs.transition(&candidate.id)).collect();
+    let mut looked_into = stream::iter(asking).buffered(TRANSITIONS_AT_ONCE);
     while let Some(transition) = looked_into.next().await {
         if let Some(transition) = transition?
             && is_about(&transition, &members)
@@ -178,10 +178,8 @@ async fn ask_transitions(
         .into_iter()
         .filter_map(|index| Some((open[index].effect, open[index].reference.as_ref()?)))
         .collect();
-    let answers: Vec<_> = stream::iter(asked.iter().map(|(_, reference)| at.pcs.transition(&reference.0)))
-        .buffered(TRANSITIONS_AT_ONCE)
-        .collect()
-        .await;
+    let asking: Vec<_> = asked.iter().map(|(_, reference)| at.pcs.transition(&reference.0)).collect();
+    let answers: Vec<_> = stream::iter(asking).buffered(TRANSITIONS_AT_ONCE).collect().await;
     let mut told = HashMap::new();
     let mut trouble = None;
     for ((effect, _), answer) in asked.into_iter().zip(answers) {

@@ -4,3 +4,4 @@
 
 mod plans;
 mod sim;
+mod wire;
