@@ -13,9 +13,28 @@
 //! A noun has the same file name in every room: a session is `model/session.rs`, `db/session.rs`, `api/session.rs`,
 //! `cli/session.rs`.
 
+pub mod cli;
 pub mod clients;
+pub mod config;
 pub mod db;
 pub mod model;
 pub mod plan;
 pub mod sim;
 pub mod steps;
+pub mod telemetry;
+/// stub
+pub mod sim {
+    /// stub
+    #[derive(clap::Args, Clone, Debug)]
+    pub struct Settings {
+        /// nodes
+        #[arg(long, default_value_t = 100)]
+        pub nodes: usize,
+        /// r
+        #[arg(long)]
+        pub no_reporter: bool,
+        /// f
+        #[arg(long = "fault", value_name = "RULE")]
+        pub faults: Vec<String>,
+    }
+}

@@ -1,1 +1,57 @@
-fn main() {}
+//! The one binary: parse, do what the role does, tell how it ended.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use bosun::{
+    cli::{self, Exit},
+    config::{self, Cli, Command},
+    telemetry,
+};
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let machine =
+        matches.subcommand().map(|(_, matches)| config::machine_arguments(matches)).unwrap_or_default();
+    if let Err(error) = telemetry::start(&cli.log, cli.command.log_default()) {
+        eprintln!("bosun: --log: {error}");
+        return Exit::Usage.into();
+    }
+    // The one TLS provider of the process; only a second call could fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("bosun: cannot start: {error}");
+            return Exit::Error.into();
+        }
+    };
+    let ended = runtime.block_on(run(cli.command, machine));
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(command: Command, machine: Vec<std::ffi::OsString>) -> ExitCode {
+    let ended = match &command {
+        Command::Plan(args) => cli::plan::run(args).await,
+        Command::Session(command) => cli::session::run(command).await,
+        Command::Template(command) => cli::session_template::run(command).await,
+        Command::Component(command) => cli::component::run(command).await,
+        Command::Step(command) => cli::step::run(command).await,
+        _ => return role(command, machine).await,
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("bosun: {error}");
+            error.exit().into()
+        }
+    }
+}
+
+async fn role(command: Command, machine: Vec<std::ffi::OsString>) -> ExitCode {
+    let _ = (command, machine);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,18 @@
+//! BOS's API v2, as `reference` clients know it: paths, bodies, status codes and words.
+
+mod component;
+mod component_filter;
+mod session;
+mod session_template;
+mod shape;
+mod tenant;
+pub mod version;
+
+use axum::Router;
+
+use super::ApiState;
+
+/// The paths below `/v2`.
+pub fn router() -> Router<ApiState> {
+    version::router().merge(session_template::router()).merge(session::router()).merge(component::router())
+}

@@ -1,0 +1,209 @@
+//! `/v2/sessiontemplates`, `/v2/sessiontemplatesvalid`, `/v2/sessiontemplatetemplate`.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Map, Value, json};
+
+use super::{shape, tenant::Tenant};
+use crate::{
+    api::{
+        ApiError, ApiState,
+        body::{Json, JsonBody},
+        name_in_path, schema,
+        session_template::{mend, read, show},
+    },
+    db,
+};
+
+const CREATE_PREFIX: &str = "The session template could not be created: ";
+const PATCH_PREFIX: &str = "The session template could not be patched: ";
+
+/// The paths below `/v2`.
+pub fn router() -> Router<ApiState> {
+    Router::new()
+        .route("/sessiontemplates", get(list))
+        .route("/sessiontemplates/{name}", get(one).put(put).patch(patch).delete(delete))
+        .route("/sessiontemplatesvalid/{name}", get(validate))
+        .route("/sessiontemplatetemplate", get(skeleton))
+}
+
+async fn list(State(state): State<ApiState>, tenant: Tenant) -> Result<Json<Vec<Value>>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let templates = db::session_template::list(&mut conn, tenant.filter()).await?;
+    Ok(Json::ok(templates.iter().map(show).collect()))
+}
+
+async fn one(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    name_in_path(&name)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let template =
+        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    Ok(Json::ok(show(&template)))
+}
+
+async fn put(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let parsed = name_in_path(&name)?;
+    let options = state.options().await?;
+    let template = read(&shape::SESSION_TEMPLATE, &body.required()?, options.reject_nids, CREATE_PREFIX)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
+    let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
+    Ok(Json::ok(show(&stored)))
+}
+
+async fn patch(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let parsed = name_in_path(&name)?;
+    let patch = body.required()?;
+    schema::check(&shape::SESSION_TEMPLATE_PATCH, &patch)?;
+    let options = state.options().await?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let stored =
+        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    let mut merged = json!(stored.content);
+    merge(&mut merged, patch);
+    let mut template = serde_json::from_value(merged)
+        .map_err(|error| ApiError::bad_request(format!("{PATCH_PREFIX}{error}")))?;
+    mend(&mut template, options.reject_nids)
+        .map_err(|what| ApiError::bad_request(format!("{PATCH_PREFIX}{what}")))?;
+    db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
+    let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
+    Ok(Json::ok(show(&stored)))
+}
+
+/// BOS's merge: `cfs` field by field, boot sets key by key with their `cfs` one level deeper, the rest replaced. A boot
+/// set cannot be removed.
+fn merge(stored: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else { return };
+    for (key, value) in patch {
+        match (key.as_str(), value) {
+            ("cfs", value) => fields(&mut stored["cfs"], value),
+            ("boot_sets", Value::Object(sets)) => {
+                for (name, mut set) in sets {
+                    let target = &mut stored["boot_sets"][name.as_str()];
+                    let cfs = set.as_object_mut().and_then(|set| set.remove("cfs"));
+                    fields(target, set);
+                    if let Some(cfs) = cfs {
+                        fields(&mut target["cfs"], cfs);
+                    }
+                }
+            }
+            (_, value) => stored[key.as_str()] = value,
+        }
+    }
+}
+
+fn fields(target: &mut Value, patch: Value) {
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    if let (Value::Object(target), Value::Object(patch)) = (target, patch) {
+        target.extend(patch);
+    }
+}
+
+async fn delete(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    name_in_path(&name)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    db::session_template::delete(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A JSON string, whatever is found.
+async fn validate(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<String>, ApiError> {
+    name_in_path(&name)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let template =
+        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    drop(conn);
+    let found = state.admit.validate_template(&template.content).await?;
+    let messages = if found.errors.is_empty() { found.warnings } else { found.errors };
+    let text = if messages.is_empty() { "Valid".to_owned() } else { messages.join("; ") };
+    Ok(Json::ok(text))
+}
+
+fn missing(error: db::DbError, tenant: &Tenant, name: &str) -> ApiError {
+    match error {
+        db::DbError::NotFound { .. } => {
+            ApiError::NotFound(format!("Session template {}'{name}' does not exist", tenant.words()))
+        }
+        error => error.into(),
+    }
+}
+
+async fn skeleton() -> Json<Value> {
+    Json::ok(json!({
+        "boot_sets": {"name_your_boot_set": {
+            "cfs": {"configuration": "default-cfs-config"},
+            "etag": "your_boot_image_etag",
+            "kernel_parameters": "your-kernel-parameters",
+            "node_list": ["xname1", "xname2", "xname3"],
+            "path": "s3://boot-images/boot-image-ims-id/manifest.json",
+            "rootfs_provider": "sbps",
+            "rootfs_provider_passthrough":
+                "sbps:v1:iqn.2023-06.csm.iscsi:_sbps-hsn._tcp.my-system.my-site-domain:300",
+            "type": "s3",
+        }},
+        "cfs": {"configuration": "desired-cfs-config"},
+        "enable_cfs": true,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_merges_as_boss_does() {
+        let mut stored = json!({
+            "description": "old", "cfs": {"configuration": "a"},
+            "boot_sets": {"c": {"path": "p", "type": "s3", "etag": "e", "cfs": {"configuration": "x"}}},
+        });
+        merge(
+            &mut stored,
+            json!({
+                "description": "new",
+                "boot_sets": {
+                    "c": {"path": "q", "type": "s3", "cfs": {}},
+                    "d": {"path": "r", "type": "s3", "cfs": {"configuration": "y"}},
+                },
+            }),
+        );
+        assert_eq!(
+            stored,
+            json!({
+                "description": "new", "cfs": {"configuration": "a"},
+                "boot_sets": {
+                    "c": {"path": "q", "type": "s3", "etag": "e", "cfs": {"configuration": "x"}},
+                    "d": {"path": "r", "type": "s3", "cfs": {"configuration": "y"}},
+                },
+            })
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! Whatever goes wrong in a request, as RFC 7807 tells it. Status codes of errors exist only here.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+use super::body;
+
+/// Why a request is not answered as it wishes.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The request is wrong.
+    #[error("{detail}")]
+    BadRequest {
+        /// What kind of wrong, for clients that show only titles.
+        title: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// There is no such path.
+    #[error("the requested URL was not found on the server")]
+    UnknownPath,
+    /// The path does not do that.
+    #[error("the method is not allowed for the requested URL")]
+    MethodNotAllowed,
+    /// The body is not JSON.
+    #[error("Invalid Content-type ({0}), expected JSON data")]
+    UnsupportedMediaType(String),
+    /// The body is too large.
+    #[error("the request body is larger than this path takes")]
+    TooLarge,
+    /// Something else is in the way.
+    #[error("{detail}")]
+    Conflict {
+        /// What kind of conflict.
+        title: &'static str,
+        /// What is in the way.
+        detail: String,
+        /// Particulars for programs.
+        more: Map<String, Value>,
+    },
+    /// Admission refused the session: nothing was touched.
+    #[error("{0}")]
+    Rejected(String),
+    /// A service or the database does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The answer took too long.
+    #[error("the request took longer than {0} s")]
+    TimedOut(u64),
+    /// Our own mistake.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ApiError {
+    /// 400 with BOS's usual title.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::BadRequest { title: "Bad Request", detail: detail.into() }
+    }
+
+    /// 409 without particulars.
+    pub fn conflict(title: &'static str, detail: impl Into<String>) -> Self {
+        Self::Conflict { title, detail: detail.into(), more: Map::new() }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Rejected(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) | Self::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::BadRequest { title, .. } | Self::Conflict { title, .. } => title,
+            Self::NotFound(_) => "The resource was not found",
+            Self::UnknownPath => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::UnsupportedMediaType(_) => "Unsupported Media Type",
+            Self::TooLarge => "Request Entity Too Large",
+            Self::Rejected(_) => "The session was rejected",
+            Self::Unavailable(_) | Self::TimedOut(_) => "Service Unavailable",
+            Self::Internal(_) => "Internal Server Error",
+        }
+    }
+
+    /// The body: BOS's four keys, and particulars of our own where there are any.
+    pub fn problem(&self) -> Value {
+        let mut problem = match self {
+            Self::Conflict { more, .. } => more.clone(),
+            Self::Rejected(_) => Map::from_iter([("rejected".to_owned(), json!(true))]),
+            _ => Map::new(),
+        };
+        problem.insert("detail".to_owned(), json!(self.to_string()));
+        problem.insert("status".to_owned(), json!(self.status().as_u16()));
+        problem.insert("title".to_owned(), json!(self.title()));
+        problem.insert("type".to_owned(), json!("about:blank"));
+        Value::Object(problem)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Internal(what) = &self {
+            tracing::error!(error = what, "a request failed by our own fault");
+        }
+        let head = (self.status(), [(header::CONTENT_TYPE, "application/problem+json")]);
+        match body::text(&self.problem()) {
+            Ok(body) => (head, body).into_response(),
+            Err(_) => head.into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_boss_four_keys() {
+        insta::assert_json_snapshot!(ApiError::NotFound("Session 'x' does not exist".to_owned()).problem(), @r#"
+        {
+          "detail": "Session 'x' does not exist",
+          "status": 404,
+          "title": "The resource was not found",
+          "type": "about:blank"
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_rejected_session_says_so() {
+        assert_eq!(ApiError::Rejected("no nodes".to_owned()).problem()["rejected"], true);
+    }
+}

@@ -1,0 +1,79 @@
+//! What programs talk to: BOS's API v2 under `/v2` and `/apis/bos/v2`, our own under `/bosun/v1`.
+//!
+//! Validates, admits, writes request rows and reads. It owns no client: whatever needs a service goes through [`Admit`].
+//! What comes in is checked against shapes kept as data ([`schema`]); whatever goes wrong ends as one type ([`error`]).
+
+mod actor;
+mod body;
+mod bos;
+mod bosun;
+mod error;
+mod reports;
+mod schema;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use crate::{admit::Admit, db};
+
+pub use error::ApiError;
+use reports::Reports;
+
+/// Largest body of most requests: a template with every node of a large machine by name.
+const BODY_BYTES_MAX: usize = 2 << 20;
+/// Longest time for most answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for answers that need several services: admission and plans.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(170);
+
+/// What every endpoint may use.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    pool: db::Pool,
+    admit: Arc<Admit>,
+    reports: Reports,
+}
+
+impl ApiState {
+    /// Starts the task that writes reports; it ends with the last copy of this state.
+    pub fn new(pool: db::Pool, admit: Arc<Admit>) -> Self {
+        let reports = Reports::start(pool.clone());
+        Self { pool, admit, reports }
+    }
+}
+
+/// Every path.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/", get(bos::version::root))
+        .nest("/v2", bos::router())
+        .nest("/apis/bos/v2", bos::router())
+        .nest("/bosun/v1", bosun::router())
+        .fallback(async || ApiError::UnknownPath)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(guard))
+        .with_state(state)
+}
+
+/// Bounds the time of every request, and refuses what no path or query of ours can mean.
+async fn guard(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if uri.path().contains("%00") || uri.query().is_some_and(|query| query.contains("%00")) {
+        return ApiError::bad_request("the URL contains the character NUL").into_response();
+    }
+    let path = uri.path();
+    let admits = path.starts_with("/bosun/v1/plan") || path.starts_with("/bosun/v1/sessions") || path.contains("valid");
+    let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::TimedOut(timeout.as_secs()).into_response(),
+    }
+}

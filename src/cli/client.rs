@@ -1,0 +1,150 @@
+//! Our own HTTP client of `/bosun/v1`.
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, Url};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::CliError;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer: admission of a large machine asks several services.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Where bosun's API is.
+#[derive(Args, Debug, Clone)]
+pub struct ClientArgs {
+    /// The server's root
+    #[arg(long, env = "BOSUN_URL", default_value = "http://127.0.0.1:8480", value_name = "URL")]
+    pub url: String,
+}
+
+/// A connection to bosun's API.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: Url,
+    http: reqwest::Client,
+    actor: String,
+}
+
+/// An RFC 7807 body; ours says `rejected` where admission refused a session.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Problem {
+    title: String,
+    detail: String,
+    rejected: bool,
+}
+
+impl Client {
+    /// A client of the server at `url`.
+    ///
+    /// # Errors
+    /// When `url` is no URL.
+    pub fn new(args: &ClientArgs) -> Result<Self, CliError> {
+        let base = Url::parse(&args.url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
+            .ok_or_else(|| {
+                CliError::Usage(format!("'{}' is not a server's URL, as in http://host:9000", args.url))
+            })?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .build()
+            .map_err(|error| CliError::Unreachable { url: args.url.clone(), cause: innermost(&error) })?;
+        let actor = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+        Ok(Self { base, http, actor })
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// When nobody answers, the server refuses, or its answer cannot be read.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        self.send(Method::GET, path, query, None).await
+    }
+
+    /// Asks for something to be made or done.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, CliError> {
+        self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// Puts something in its place.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, CliError> {
+        self.send(Method::PUT, path, &[], Some(body)).await
+    }
+
+    /// Takes something away.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete(&self, path: &[&str]) -> Result<(), CliError> {
+        self.send::<Value>(Method::DELETE, path, &[], None).await.map(drop)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<T, CliError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["bosun", "v1"]).extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let unreachable = |error: reqwest::Error| CliError::Unreachable {
+            url: self.base.to_string(),
+            cause: innermost(&error),
+        };
+        let mut request = self.http.request(method, url.clone()).header("bosun-actor", &self.actor);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(unreachable)?;
+        if !status.is_success() {
+            let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
+            return Err(CliError::Refused {
+                status: status.as_u16(),
+                title: if problem.title.is_empty() {
+                    format!("{url} answers {status}")
+                } else {
+                    problem.title
+                },
+                detail: problem.detail,
+                rejected: problem.rejected,
+            });
+        }
+        let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };
+        serde_json::from_slice(bytes)
+            .map_err(|error| CliError::Unreadable { url: url.to_string(), cause: error.to_string() })
+    }
+}
+
+/// The cause at the bottom of the chain: "connection refused" rather than "error sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

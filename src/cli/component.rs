@@ -1,0 +1,103 @@
+//! `bosun component …`: look at components.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    CliError, Exit,
+    client::{Client, ClientArgs},
+    output::{self, Column, OutputArgs},
+};
+
+/// `bosun component …`
+#[derive(Subcommand, Debug, Clone)]
+pub enum ComponentCommand {
+    /// List components
+    List(ListArgs),
+    /// Show what sessions did with a component, newest first
+    History(HistoryArgs),
+}
+
+/// `bosun component list`
+#[derive(Args, Debug, Clone)]
+pub struct ListArgs {
+    /// Only components of this session
+    #[arg(long)]
+    pub session: Option<String>,
+    /// Only components with this status, as in BOS
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only components in this phase
+    #[arg(long, value_parser = ["powering_off", "powering_on", "configuring"])]
+    pub phase: Option<String>,
+    /// How the list is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun component history`
+#[derive(Args, Debug, Clone)]
+pub struct HistoryArgs {
+    /// The component
+    pub name: String,
+    /// At most so many sessions
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub max: u32,
+    /// How the history is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Carries out `bosun component …`.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
+    match command {
+        ComponentCommand::List(args) => {
+            let filters = [("session", &args.session), ("status", &args.status), ("phase", &args.phase)];
+            let query: Vec<_> =
+                filters.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
+            let value: Value = Client::new(&args.client)?.get(&["components"], &query).await?;
+            let columns = [
+                Column::Text("NAME"),
+                Column::Text("STATUS"),
+                Column::Text("PHASE"),
+                Column::Text("ENABLED"),
+                Column::Text("SESSION"),
+                Column::Text("LAST ACTION"),
+                Column::Text("ERROR"),
+            ];
+            let keys = ["name", "status", "phase", "enabled", "session", "last_action", "error"];
+            output::print(args.output.output, &value, || {
+                output::table(&columns, output::rows(&value, &keys))
+            })?;
+        }
+        ComponentCommand::History(args) => {
+            let max = args.max.to_string();
+            let path = ["components", &args.name, "history"];
+            let value: Value = Client::new(&args.client)?.get(&path, &[("max", max.as_str())]).await?;
+            let columns = [
+                Column::Text("AT"),
+                Column::Text("SESSION"),
+                Column::Text("OPERATION"),
+                Column::Text("STEP"),
+                Column::Number("RUN"),
+                Column::Text("OUTCOME"),
+                Column::Number("ATTEMPTS"),
+                Column::Text("ERROR"),
+            ];
+            let keys = ["at", "session", "operation", "step", "run", "outcome", "attempts", "error"];
+            output::print(args.output.output, &value, || {
+                output::table(&columns, output::rows(&value, &keys))
+            })?;
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,130 @@
+//! How data is written to stdout: tables for people, JSON and YAML for scripts.
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::CliError;
+
+/// The form of what is printed.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For scripts.
+    Json,
+    /// For scripts and files.
+    Yaml,
+}
+
+/// `-o`
+#[derive(Args, Debug, Clone, Copy)]
+pub struct OutputArgs {
+    /// How the result is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Format,
+}
+
+/// A column of a table: its heading, and whether it holds numbers.
+#[derive(Debug, Clone, Copy)]
+pub enum Column {
+    /// Text, to the left.
+    Text(&'static str),
+    /// A number, to the right.
+    Number(&'static str),
+}
+
+/// A table without lines, as `kubectl` prints them: columns are as wide as they must be.
+pub fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(columns.iter().map(|column| match column {
+        Column::Text(name) | Column::Number(name) => *name,
+    }));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (column, shape) in table.column_iter_mut().zip(columns) {
+        column.set_padding((0, 2));
+        if matches!(shape, Column::Number(_)) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The rows of a list of objects: the given keys, empty where null.
+pub fn rows(list: &Value, keys: &[&str]) -> Vec<Vec<String>> {
+    let cell = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|item| keys.iter().map(|key| cell(&item[*key])).collect()).collect()
+}
+
+/// Prints `value`, or what `table` makes of it.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn print(format: Format, value: &Value, table: impl FnOnce() -> String) -> Result<(), CliError> {
+    let text = match format {
+        Format::Table => table(),
+        Format::Json => json(value),
+        Format::Yaml => yaml(value),
+    };
+    write(&text)
+}
+
+/// Writes text to stdout.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn write(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn json(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// As YAML.
+pub fn yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).unwrap_or_else(|_| json(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let text = table(
+            &[Column::Text("NAME"), Column::Number("FAILED"), Column::Text("STATE")],
+            [
+                vec!["a".to_owned(), "12".to_owned(), "ended".to_owned()],
+                vec!["long".to_owned(), "3".to_owned(), String::new()],
+            ],
+        );
+        assert_eq!(text, "NAME  FAILED  STATE\na         12  ended\nlong       3\n");
+    }
+
+    #[test]
+    fn json_is_indented_and_sorted() {
+        assert_eq!(json(&json!({"b": 1, "a": []})), "{\n  \"a\": [],\n  \"b\": 1\n}\n");
+    }
+}

@@ -1,0 +1,342 @@
+//! `bosun session …`: create, follow and command sessions.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use humantime::parse_duration;
+use serde_json::{Value, json};
+
+use super::{
+    CliError, Exit,
+    client::{Client, ClientArgs},
+    follow::{self, Followed},
+    output::{self, Column, Format, OutputArgs},
+    plan::RequestArgs,
+    progress::Progress,
+    summary,
+    view::{EventView, SessionView},
+};
+
+/// How often new events are asked for.
+const EVENT_INTERVAL: Duration = Duration::from_millis(500);
+/// Most events of one page.
+const EVENT_PAGE: usize = 1_000;
+
+/// `bosun session …`
+#[derive(Subcommand, Debug, Clone)]
+pub enum SessionCommand {
+    /// Create a session: members, artifacts and conflicts are checked before anything is touched
+    Create(CreateArgs),
+    /// List sessions, newest first
+    List(ListArgs),
+    /// Show a session: its counts, steps and errors
+    Show(ShowArgs),
+    /// Follow a session on this terminal
+    Watch(NamedArgs),
+    /// Wait for a session's end; the exit code tells how it ended
+    Wait(WaitArgs),
+    /// Show a session's steps
+    Steps(NamedArgs),
+    /// Show a session's narrative
+    Events(EventsArgs),
+    /// Send the components that failed back to work, from the step that failed
+    Retry(NamedArgs),
+    /// Bring a session to a defined end: no node is left switched off halfway
+    Cancel(CommandArgs),
+    /// Let no further component past its gate
+    Pause(CommandArgs),
+    /// Let components pass again
+    Resume(CommandArgs),
+}
+
+/// `bosun session create`
+#[derive(Args, Debug, Clone)]
+pub struct CreateArgs {
+    /// What is to be done
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The session's name; one is made up where none is given
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Wait for its end; the exit code tells how it ended
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most
+    #[arg(long, requires = "wait", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// How the session is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun session list`
+#[derive(Args, Debug, Clone)]
+pub struct ListArgs {
+    /// Only sessions in this state
+    #[arg(long)]
+    pub state: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub max: u32,
+    /// How the list is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun session show`
+#[derive(Args, Debug, Clone)]
+pub struct ShowArgs {
+    /// The session
+    pub name: String,
+    /// Name every component that failed, however many they are
+    #[arg(long)]
+    pub full: bool,
+    /// How the session is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A session, and nothing else.
+#[derive(Args, Debug, Clone)]
+pub struct NamedArgs {
+    /// The session
+    pub name: String,
+    /// How the result is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun session wait`
+#[derive(Args, Debug, Clone)]
+pub struct WaitArgs {
+    /// The session
+    pub name: String,
+    /// How long to wait at most; the session then goes on
+    #[arg(long, value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// How the session is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun session events`
+#[derive(Args, Debug, Clone)]
+pub struct EventsArgs {
+    /// The session
+    pub name: String,
+    /// Only events after this number
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub after: i64,
+    /// Go on until the session's end
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How events are printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A command for a session, with a reason for the history.
+#[derive(Args, Debug, Clone)]
+pub struct CommandArgs {
+    /// The session
+    pub name: String,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Carries out `bosun session …`.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
+    match command {
+        SessionCommand::Create(args) => create(args).await,
+        SessionCommand::List(args) => list(args).await,
+        SessionCommand::Show(args) => show(args).await,
+        SessionCommand::Watch(args) => {
+            let client = Client::new(&args.client)?;
+            let followed = follow::follow(&client, &args.name, None, &mut Progress::for_stderr()).await?;
+            end(&followed, args.output.output)
+        }
+        SessionCommand::Wait(args) => {
+            let client = Client::new(&args.client)?;
+            let followed =
+                follow::follow(&client, &args.name, args.timeout, &mut Progress::for_stderr()).await?;
+            end(&followed, args.output.output)
+        }
+        SessionCommand::Steps(args) => {
+            let value: Value =
+                Client::new(&args.client)?.get(&["sessions", &args.name, "steps"], &[]).await?;
+            let steps = read::<Vec<_>>(&value)?;
+            output::print(args.output.output, &value, || summary::steps(&steps))?;
+            Ok(Exit::Done)
+        }
+        SessionCommand::Events(args) => events(args).await,
+        SessionCommand::Retry(args) => {
+            let client = Client::new(&args.client)?;
+            order(&client, &args.name, &json!({"kind": "retry"})).await
+        }
+        SessionCommand::Cancel(args) => simple(args, "cancel").await,
+        SessionCommand::Pause(args) => simple(args, "pause").await,
+        SessionCommand::Resume(args) => simple(args, "resume").await,
+    }
+}
+
+async fn create(args: &CreateArgs) -> Result<Exit, CliError> {
+    let client = Client::new(&args.client)?;
+    let mut body = args.request.body();
+    if let Some(name) = &args.name {
+        body["name"] = json!(name);
+    }
+    let value: Value = client.post(&["sessions"], &body).await?;
+    let view: SessionView = read(&value)?;
+    if !args.wait {
+        output::print(args.output.output, &value, || {
+            format!("session {} created: {}\n", view.name, summary::counts(&view))
+        })?;
+        return Ok(Exit::Done);
+    }
+    let mut progress = Progress::for_stderr();
+    progress.note(&format!("session {} created: {}", view.name, summary::counts(&view)));
+    let followed = follow::follow(&client, &view.name, args.timeout, &mut progress).await?;
+    end(&followed, args.output.output)
+}
+
+async fn list(args: &ListArgs) -> Result<Exit, CliError> {
+    let max = args.max.to_string();
+    let mut query = vec![("max", max.as_str())];
+    if let Some(state) = &args.state {
+        query.push(("state", state));
+    }
+    let value: Value = Client::new(&args.client)?.get(&["sessions"], &query).await?;
+    let columns = [
+        Column::Text("NAME"),
+        Column::Text("OPERATION"),
+        Column::Text("TEMPLATE"),
+        Column::Text("STATE"),
+        Column::Text("OUTCOME"),
+        Column::Number("TARGETED"),
+        Column::Number("SUCCEEDED"),
+        Column::Number("FAILED"),
+        Column::Number("SKIPPED"),
+        Column::Text("CREATED"),
+    ];
+    let keys = [
+        "name",
+        "operation",
+        "template",
+        "state",
+        "outcome",
+        "targeted",
+        "succeeded",
+        "failed",
+        "skipped",
+        "created_at",
+    ];
+    output::print(args.output.output, &value, || output::table(&columns, output::rows(&value, &keys)))?;
+    Ok(Exit::Done)
+}
+
+async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
+    let query: &[_] = if args.full { &[("full", "true")] } else { &[] };
+    let value: Value = Client::new(&args.client)?.get(&["sessions", &args.name], query).await?;
+    let view: SessionView = read(&value)?;
+    output::print(args.output.output, &value, || summary::session(&view))?;
+    Ok(Exit::Done)
+}
+
+async fn events(args: &EventsArgs) -> Result<Exit, CliError> {
+    let client = Client::new(&args.client)?;
+    let mut after = args.after;
+    let mut all = Vec::new();
+    loop {
+        let before_end = args.follow && !is_over(&client, &args.name).await?;
+        let page: Vec<Value> =
+            client.get(&["sessions", &args.name, "events"], &[("after", after.to_string().as_str())]).await?;
+        let full = page.len() >= EVENT_PAGE;
+        for value in page {
+            let event: EventView = read(&value)?;
+            after = event.seq;
+            match args.output.output {
+                Format::Table => output::write(&summary::event(&event))?,
+                Format::Json if args.follow => output::write(&format!("{value}\n"))?,
+                Format::Json | Format::Yaml => all.push(value),
+            }
+        }
+        if full {
+            continue;
+        }
+        if !before_end {
+            break;
+        }
+        tokio::time::sleep(EVENT_INTERVAL).await;
+    }
+    if args.output.output != Format::Table && !(args.follow && args.output.output == Format::Json) {
+        output::print(args.output.output, &Value::Array(all), String::new)?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn is_over(client: &Client, name: &str) -> Result<bool, CliError> {
+    let value: Value = client.get(&["sessions", name], &[("brief", "true")]).await?;
+    Ok(value["state"] == "ended")
+}
+
+async fn simple(args: &CommandArgs, kind: &str) -> Result<Exit, CliError> {
+    let client = Client::new(&args.client)?;
+    let mut body = json!({"kind": kind});
+    if let Some(reason) = &args.reason {
+        body["reason"] = json!(reason);
+    }
+    order(&client, &args.name, &body).await
+}
+
+/// Leaves a command for a session's writer.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn order(client: &Client, name: &str, body: &Value) -> Result<Exit, CliError> {
+    let answer: Value = client.post(&["sessions", name, "commands"], body).await?;
+    let kind = body["kind"].as_str().unwrap_or_default();
+    let text =
+        answer["message"].as_str().map_or_else(|| format!("{kind} asked of session {name}"), str::to_owned);
+    output::write(&format!("{text}\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Prints a session at its end; the retry command is the last line.
+fn end(followed: &Followed, format: Format) -> Result<Exit, CliError> {
+    output::print(format, &followed.value, || summary::session(&followed.view))?;
+    if followed.exit == Exit::TimedOut {
+        Progress::Silent.note(&format!("the time to wait is over; session {} goes on", followed.view.name));
+    }
+    Ok(followed.exit)
+}
+
+/// Reads what the commands need of an answer.
+pub(super) fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, CliError> {
+    T::deserialize(value)
+        .map_err(|error| CliError::Unreadable { url: "bosun".to_owned(), cause: error.to_string() })
+}

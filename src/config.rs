@@ -1,0 +1,350 @@
+//! Every flag and environment variable of the roles. A room above floor 0 may read its own arguments, nobody else's.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
+use humantime::parse_duration;
+
+use crate::{cli, sim};
+
+/// Boots, reboots, shuts down and configures the nodes of an HPC machine
+#[derive(Parser, Debug)]
+#[command(name = "bosun", version, max_term_width = 100)]
+pub struct Cli {
+    /// How to write the log (it goes to stderr)
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Args, Debug, Clone)]
+pub struct LogArgs {
+    /// What to log: a level, or levels by module as in `warn,bosun::engine=debug`
+    #[arg(long, global = true, env = "BOSUN_LOG", value_name = "FILTER", help_heading = "Log")]
+    pub log: Option<String>,
+    /// The log's form
+    #[arg(
+        long,
+        global = true,
+        env = "BOSUN_LOG_FORMAT",
+        value_enum,
+        default_value = "human",
+        help_heading = "Log"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The log's form.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The roles of the one binary, and the client commands.
+#[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once per process")]
+pub enum Command {
+    /// Watch one session on a simulated machine, from nothing: database, services, API, workers
+    Demo(DemoArgs),
+    /// Run everything on this machine, against a simulated machine or real services
+    Dev(DevArgs),
+    /// Run the API, admission and the launcher of workers
+    Serve(ServeArgs),
+    /// Drive one session until it needs no worker (the launcher starts these)
+    Worker(WorkerArgs),
+    /// Bring the database's schema up to date
+    Migrate(DatabaseArgs),
+    /// Run a simulated machine: HSM, PCS, BSS, CFS, IMS, S3 and the nodes
+    Simulate(SimulateArgs),
+    /// Show what a session would do, and change nothing
+    Plan(cli::plan::PlanArgs),
+    /// Create, follow and command sessions
+    #[command(subcommand)]
+    Session(cli::session::SessionCommand),
+    /// Keep session templates
+    #[command(subcommand)]
+    Template(cli::session_template::TemplateCommand),
+    /// Look at components
+    #[command(subcommand)]
+    Component(cli::component::ComponentCommand),
+    /// Command one step of a session
+    #[command(subcommand)]
+    Step(cli::step::StepCommand),
+}
+
+impl Command {
+    /// What is logged where nothing else is asked for: roles tell what they do, client commands only what is wrong.
+    pub fn log_default(&self) -> &'static str {
+        match self {
+            Self::Dev(_) | Self::Serve(_) | Self::Worker(_) | Self::Migrate(_) | Self::Simulate(_) => "info",
+            _ => "warn",
+        }
+    }
+}
+
+/// Where the database is.
+#[derive(Args, Debug, Clone)]
+pub struct DatabaseArgs {
+    /// The database, as in postgres://user@host/bosun
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+}
+
+/// The services' roots, as in-cluster.
+#[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Services")]
+pub struct ServiceArgs {
+    /// Hardware State Manager [in-cluster: http://cray-smd]
+    #[arg(long, env = "BOSUN_HSM_URL", value_name = "URL")]
+    pub hsm_url: Option<String>,
+    /// Power Control Service [in-cluster: http://cray-power-control]
+    #[arg(long, env = "BOSUN_PCS_URL", value_name = "URL")]
+    pub pcs_url: Option<String>,
+    /// Boot Script Service [in-cluster: http://cray-bss]
+    #[arg(long, env = "BOSUN_BSS_URL", value_name = "URL")]
+    pub bss_url: Option<String>,
+    /// Configuration Framework Service [in-cluster: http://cray-cfs-api]
+    #[arg(long, env = "BOSUN_CFS_URL", value_name = "URL")]
+    pub cfs_url: Option<String>,
+    /// Image Management Service [in-cluster: http://cray-ims]
+    #[arg(long, env = "BOSUN_IMS_URL", value_name = "URL")]
+    pub ims_url: Option<String>,
+    /// The object store; keys come from S3_ACCESS_KEY and S3_SECRET_KEY [in-cluster: http://rgw-vip]
+    #[arg(long, env = "BOSUN_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+}
+
+/// The services with every root known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Services {
+    /// Hardware State Manager.
+    pub hsm_url: String,
+    /// Power Control Service.
+    pub pcs_url: String,
+    /// Boot Script Service.
+    pub bss_url: String,
+    /// Configuration Framework Service.
+    pub cfs_url: String,
+    /// Image Management Service.
+    pub ims_url: String,
+    /// The object store.
+    pub s3_endpoint: String,
+}
+
+impl ServiceArgs {
+    /// Whether any root is given: then `dev` starts no simulator.
+    pub fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The roots, in-cluster where none is given (CSM's Kubernetes service names).
+    pub fn services(&self) -> Services {
+        let or =
+            |given: &Option<String>, name: &str| given.clone().unwrap_or_else(|| format!("http://{name}"));
+        Services {
+            hsm_url: or(&self.hsm_url, "cray-smd"),
+            pcs_url: or(&self.pcs_url, "cray-power-control"),
+            bss_url: or(&self.bss_url, "cray-bss"),
+            cfs_url: or(&self.cfs_url, "cray-cfs-api"),
+            ims_url: or(&self.ims_url, "cray-ims"),
+            s3_endpoint: or(&self.s3_endpoint, "rgw-vip"),
+        }
+    }
+}
+
+impl Services {
+    /// What tells a worker the same.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("BOSUN_HSM_URL", &self.hsm_url),
+            ("BOSUN_PCS_URL", &self.pcs_url),
+            ("BOSUN_BSS_URL", &self.bss_url),
+            ("BOSUN_CFS_URL", &self.cfs_url),
+            ("BOSUN_IMS_URL", &self.ims_url),
+            ("BOSUN_S3_ENDPOINT", &self.s3_endpoint),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .to_vec()
+    }
+}
+
+/// How PCS is set up: what may be believed of its answers depends on it.
+#[derive(Args, Debug, Clone, Copy)]
+#[command(next_help_heading = "Services")]
+pub struct PcsArgs {
+    /// How often PCS refills its table of power states
+    #[arg(long, env = "BOSUN_PCS_SAMPLE_INTERVAL", default_value = "30s", value_parser = parse_duration)]
+    pub pcs_sample_interval: Duration,
+    /// How long PCS sleeps before each look for a confirmation
+    #[arg(long, env = "BOSUN_PCS_CONFIRM_INTERVAL", default_value = "15s", value_parser = parse_duration)]
+    pub pcs_confirm_interval: Duration,
+}
+
+/// `bosun serve`
+#[derive(Args, Debug, Clone)]
+pub struct ServeArgs {
+    /// Where to listen
+    #[arg(long, env = "BOSUN_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// A directory whose workflows replace or join the built-in ones
+    #[arg(long, env = "BOSUN_WORKFLOWS", value_name = "DIR")]
+    pub workflows: Option<PathBuf>,
+    /// Most workers at once
+    #[arg(long, env = "BOSUN_MAX_RUNNING_SESSIONS", default_value_t = 50, value_name = "N")]
+    pub max_running_sessions: usize,
+    /// The services
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    /// How PCS is set up
+    #[command(flatten)]
+    pub pcs: PcsArgs,
+}
+
+/// `bosun worker`
+#[derive(Args, Debug, Clone)]
+pub struct WorkerArgs {
+    /// The session's number
+    #[arg(long, value_name = "ID")]
+    pub session: i64,
+    /// The database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The services
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    /// How PCS is set up
+    #[command(flatten)]
+    pub pcs: PcsArgs,
+}
+
+/// `bosun simulate`
+#[derive(Args, Debug, Clone)]
+pub struct SimulateArgs {
+    /// Where to listen; `ready http://…` on stdout says where it does
+    #[arg(long, default_value = "127.0.0.1:8490", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The machine
+    #[command(flatten)]
+    pub machine: sim::Settings,
+}
+
+/// `bosun dev`
+#[derive(Args, Debug, Clone)]
+pub struct DevArgs {
+    /// Where to listen; `ready http://…` on stdout says where it does
+    #[arg(long, env = "BOSUN_LISTEN", default_value = "127.0.0.1:8480", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where the private database is kept; another run on the same directory goes on where this one ended
+    #[arg(long, default_value = "bosun-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// An existing database instead of a private one
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A directory whose workflows replace or join the built-in ones
+    #[arg(long, env = "BOSUN_WORKFLOWS", value_name = "DIR")]
+    pub workflows: Option<PathBuf>,
+    /// Real services; where one is given no machine is simulated
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    /// The simulated machine
+    #[command(flatten)]
+    pub machine: sim::Settings,
+}
+
+/// `bosun demo`
+#[derive(Args, Debug, Clone)]
+pub struct DemoArgs {
+    /// How many nodes the machine has
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub nodes: u32,
+    /// What to do with them
+    #[arg(long, default_value = "reboot")]
+    pub operation: String,
+    /// How many nodes take every order to switch off and stay on
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub fail_power_off: u32,
+    /// How often the worker is killed in the middle of power-on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub kill_worker: u32,
+    /// Keep the machine, the API and the database running afterwards, until interrupted
+    #[arg(long)]
+    pub keep: bool,
+    /// An existing database instead of a private one
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// How the session is printed at the end
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: cli::output::Format,
+}
+
+/// The simulator's flags as they were given to another role, for the simulator's own command line.
+pub fn machine_arguments(matches: &ArgMatches) -> Vec<OsString> {
+    let machine = <sim::Settings as Args>::augment_args(clap::Command::new("simulate"));
+    let mut arguments = Vec::new();
+    for argument in machine.get_arguments() {
+        let (id, Some(long)) = (argument.get_id().as_str(), argument.get_long()) else { continue };
+        let given = matches!(
+            matches.value_source(id),
+            Some(clap::parser::ValueSource::CommandLine | clap::parser::ValueSource::EnvVariable)
+        );
+        if !given {
+            continue;
+        }
+        if !argument.get_action().takes_values() {
+            arguments.push(format!("--{long}").into());
+            continue;
+        }
+        for value in matches.get_raw(id).into_iter().flatten() {
+            let mut text = OsString::from(format!("--{long}="));
+            text.push(value);
+            arguments.push(text);
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_simulators_flags_are_passed_on_as_given() {
+        let matches = Cli::command().get_matches_from([
+            "bosun",
+            "dev",
+            "--nodes",
+            "12",
+            "--no-reporter",
+            "--fault=pcs::503",
+            "--fault=bss::500",
+        ]);
+        assert!(Cli::from_arg_matches(&matches).is_ok());
+        let given = machine_arguments(matches.subcommand_matches("dev").expect("dev was given"));
+        assert_eq!(given, ["--nodes=12", "--no-reporter", "--fault=pcs::503", "--fault=bss::500"]);
+    }
+
+    #[test]
+    fn one_root_is_enough_to_mean_real_services() {
+        let given = ServiceArgs { hsm_url: Some("http://hsm".to_owned()), ..ServiceArgs::default() };
+        assert!(given.is_given() && !ServiceArgs::default().is_given());
+        let services = given.services();
+        assert_eq!((services.hsm_url.as_str(), services.bss_url.as_str()), ("http://hsm", "http://cray-bss"));
+        assert_eq!(services.environment()[1].0, "BOSUN_PCS_URL");
+    }
+}

@@ -1,0 +1,302 @@
+//! `bosun dev`: everything on one machine. A private Postgres, a simulated machine (or real services), the API, and
+//! workers as child processes.
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::client::Client,
+    config::{DevArgs, PcsArgs, ServiceArgs, Services},
+    db::{self, private::PrivatePostgres},
+    model::session_template::SessionTemplate,
+    serve::{self, Serving},
+};
+
+/// How long the simulated machine may take to come up: 100,000 nodes are made in well under a second.
+const MACHINE_START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a child may take to end before it is killed.
+const CHILD_END_TIMEOUT: Duration = Duration::from_secs(5);
+/// The template that comes with a simulated machine.
+pub const DEMO_TEMPLATE: &str = "demo";
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where the private database is kept.
+    pub data: PathBuf,
+    /// An existing database instead.
+    pub database_url: Option<String>,
+    /// Workflows of the site.
+    pub workflows: Option<PathBuf>,
+    /// Real services.
+    pub services: ServiceArgs,
+    /// How PCS, real or simulated, is set up.
+    pub pcs: PcsArgs,
+    /// The simulator's command line, where no services are given.
+    pub machine: Vec<OsString>,
+    /// What workers log.
+    pub worker_log: Option<String>,
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct House {
+    /// The API's root.
+    pub url: String,
+    /// The database.
+    pub pool: db::Pool,
+    /// The simulated machine's root, if there is one.
+    pub machine_url: Option<String>,
+    stop: CancellationToken,
+    serving: Serving,
+    machine: Option<Machine>,
+    postgres: Option<PrivatePostgres>,
+}
+
+/// Runs everything until SIGTERM or SIGINT, or until a part of it dies.
+///
+/// # Errors
+/// When something cannot be started, or ended by itself.
+pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
+    let settings = Settings {
+        listen: args.listen,
+        data: args.data,
+        database_url: args.database_url,
+        workflows: args.workflows,
+        services: args.services,
+        pcs: PcsArgs {
+            pcs_sample_interval: args.machine.pcs_sample_interval,
+            pcs_confirm_interval: args.machine.pcs_confirm_interval,
+        },
+        machine,
+        worker_log: None,
+    };
+    let stop = serve::until_signal()?;
+    let mut house = tokio::select! {
+        house = House::open(settings) => house?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    announce(&house.url)?;
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        what = house.broken() => Err(what),
+    };
+    house.close().await;
+    ended
+}
+
+/// Tells whoever started us that it serves.
+pub fn announce(url: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready {url}").and_then(|()| out.flush()).context("cannot write to stdout")
+}
+
+impl House {
+    /// Starts everything, in order; what was started ends again when something fails.
+    ///
+    /// # Errors
+    /// When something cannot be started.
+    pub async fn open(settings: Settings) -> anyhow::Result<Self> {
+        let listener = serve::listen(settings.listen).await?;
+        let (postgres, database_url) = match settings.database_url {
+            Some(url) => (None, url),
+            None => {
+                let postgres = PrivatePostgres::start(&settings.data).await?;
+                let url = postgres.url().to_owned();
+                (Some(postgres), url)
+            }
+        };
+        let pool = db::connect(&database_url, 4, "bosun dev").await?;
+        db::migrate(&pool).await?;
+        let (machine, services) = if settings.services.is_given() {
+            (None, settings.services.services())
+        } else {
+            let machine = Machine::start(&settings.machine).await?;
+            let services = machine.services();
+            (Some(machine), services)
+        };
+        let stop = CancellationToken::new();
+        let serving = serve::start(
+            serve::Settings {
+                database_url,
+                services,
+                pcs: settings.pcs,
+                workflows: settings.workflows,
+                max_running_sessions: 8,
+                worker_log: settings.worker_log,
+            },
+            listener,
+            stop.clone(),
+        )
+        .await?;
+        let house = Self {
+            url: serving.url.clone(),
+            pool,
+            machine_url: machine.as_ref().map(|machine| machine.url.clone()),
+            stop,
+            serving,
+            machine,
+            postgres,
+        };
+        if let Some(machine) = &house.machine {
+            machine.introduce(&house.url, &house.pool).await?;
+        }
+        Ok(house)
+    }
+
+    /// Waits for a part of it to end by itself, and says which.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        let machine = async {
+            match &mut self.machine {
+                Some(machine) => machine.child.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = machine => match ended {
+                Ok(status) => anyhow!("the simulated machine ended: {status}"),
+                Err(error) => anyhow!("the simulated machine was lost: {error}"),
+            },
+            error = self.serving.broken() => error,
+        }
+    }
+
+    /// Ends everything, in the opposite order.
+    pub async fn close(self) {
+        self.stop.cancel();
+        self.serving.ended().await;
+        if let Some(machine) = self.machine {
+            machine.end().await;
+        }
+        self.pool.close().await;
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await;
+        }
+    }
+}
+
+/// A simulated machine in a process of its own.
+#[derive(Debug)]
+struct Machine {
+    url: String,
+    child: Child,
+}
+
+impl Machine {
+    async fn start(arguments: &[OsString]) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find our own program")?;
+        let mut child = Command::new(program)
+            .args(["simulate", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for us: we end it when the workers have ended.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the simulated machine")?;
+        let stdout = child.stdout.take().context("the simulated machine has no stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(url) = line.strip_prefix("ready ") {
+                    return Some(url.to_owned());
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(MACHINE_START_TIMEOUT, ready).await {
+            Ok(Some(url)) => Ok(Self { url, child }),
+            Ok(None) => bail!("the simulated machine did not start; its own words are above"),
+            Err(_) => bail!("the simulated machine was not ready within {} s", MACHINE_START_TIMEOUT.as_secs()),
+        }
+    }
+
+    /// All services at one root.
+    fn services(&self) -> Services {
+        Services {
+            hsm_url: self.url.clone(),
+            pcs_url: self.url.clone(),
+            bss_url: self.url.clone(),
+            cfs_url: self.url.clone(),
+            ims_url: self.url.clone(),
+            s3_endpoint: self.url.clone(),
+        }
+    }
+
+    /// Tells the nodes where to report, and keeps a template for them unless there is one.
+    async fn introduce(&self, bosun_url: &str, pool: &db::Pool) -> anyhow::Result<()> {
+        let controls = Client::at(&self.url, &["sim"])?;
+        let _: Value = controls
+            .post(&["bosun-url"], &json!({"url": bosun_url}))
+            .await
+            .context("cannot tell the simulated nodes where to report")?;
+        let images: Value = controls.get(&["images"], &[]).await.context("cannot ask for the simulated images")?;
+        let template = demo_template(&images).context("the simulated machine has no image")?;
+        let mut conn = db::acquire(pool).await?;
+        let name = DEMO_TEMPLATE.parse().expect("'demo' is a name");
+        if db::session_template::get(&mut conn, "", DEMO_TEMPLATE).await.is_err() {
+            db::session_template::put(&mut conn, "", &name, &template).await?;
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) {
+        end_child(&mut self.child).await;
+    }
+}
+
+/// All compute nodes with the first image the machine offers.
+fn demo_template(images: &Value) -> Option<SessionTemplate> {
+    let image = &images.as_array()?.first()?;
+    serde_json::from_value(json!({
+        "description": "All compute nodes of the simulated machine",
+        "enable_cfs": true,
+        "cfs": {"configuration": "compute-config"},
+        "boot_sets": {"compute": {
+            "path": image["path"],
+            "type": "s3",
+            "etag": image["etag"],
+            "kernel_parameters": "console=ttyS0,115200 ip=dhcp",
+            "node_roles_groups": ["Compute"],
+            "arch": "X86",
+            "rootfs_provider": "sbps",
+            "rootfs_provider_passthrough": "sbps:v1:iqn.2023-06.csm.iscsi:_sbps-hsn._tcp.sim.local:300",
+        }},
+    }))
+    .ok()
+}
+
+/// SIGTERM, then SIGKILL.
+pub async fn end_child(child: &mut Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if tokio::time::timeout(CHILD_END_TIMEOUT, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+/// A directory that is there, and ours.
+pub fn directory(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("cannot make the directory {}", path.display()))
+}
