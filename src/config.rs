@@ -1,11 +1,15 @@
 //! Every flag and environment variable of the roles. A room above floor 0 may read its own arguments, nobody else's.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 use humantime::parse_duration;
 
-use crate::{cli, sim};
+use crate::{
+    cli,
+    clients::{Endpoints, S3Endpoint, ServiceSettings},
+    sim,
+};
 
 /// Boots, reboots, shuts down and configures the nodes of an HPC machine
 #[derive(Parser, Debug)]
@@ -120,57 +124,96 @@ pub struct ServiceArgs {
     pub s3_endpoint: Option<String>,
 }
 
-/// The services with every root known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Services {
-    /// Hardware State Manager.
-    pub hsm_url: String,
-    /// Power Control Service.
-    pub pcs_url: String,
-    /// Boot Script Service.
-    pub bss_url: String,
-    /// Configuration Framework Service.
-    pub cfs_url: String,
-    /// Image Management Service.
-    pub ims_url: String,
-    /// The object store.
-    pub s3_endpoint: String,
-}
-
 impl ServiceArgs {
     /// Whether any root is given: then `dev` starts no simulator.
     pub fn is_given(&self) -> bool {
         *self != Self::default()
     }
 
-    /// The roots, in-cluster where none is given (CSM's Kubernetes service names).
-    pub fn services(&self) -> Services {
-        let or =
-            |given: &Option<String>, name: &str| given.clone().unwrap_or_else(|| format!("http://{name}"));
-        Services {
-            hsm_url: or(&self.hsm_url, "cray-smd"),
-            pcs_url: or(&self.pcs_url, "cray-power-control"),
-            bss_url: or(&self.bss_url, "cray-bss"),
-            cfs_url: or(&self.cfs_url, "cray-cfs-api"),
-            ims_url: or(&self.ims_url, "cray-ims"),
-            s3_endpoint: or(&self.s3_endpoint, "rgw-vip"),
+    /// All services at one root, as a simulated machine has them.
+    pub fn all_at(root: &str) -> Self {
+        let root = Some(root.to_owned());
+        Self {
+            hsm_url: root.clone(),
+            pcs_url: root.clone(),
+            bss_url: root.clone(),
+            cfs_url: root.clone(),
+            ims_url: root.clone(),
+            s3_endpoint: root,
         }
     }
-}
 
-impl Services {
+    /// The services, in-cluster where no root is given.
+    pub fn endpoints(&self, keys: &AccessArgs) -> Endpoints {
+        let cluster = Endpoints::default();
+        let or = |given: &Option<String>, cluster: String| given.clone().unwrap_or(cluster);
+        Endpoints {
+            hsm: or(&self.hsm_url, cluster.hsm),
+            pcs: or(&self.pcs_url, cluster.pcs),
+            bss: or(&self.bss_url, cluster.bss),
+            cfs: or(&self.cfs_url, cluster.cfs),
+            ims: or(&self.ims_url, cluster.ims),
+            s3: S3Endpoint {
+                url: or(&self.s3_endpoint, cluster.s3.url),
+                access_key: keys.s3_access_key.clone(),
+                secret_key: keys.s3_secret_key.clone(),
+            },
+            ca_file: keys.ca_file.clone(),
+            token_file: keys.token_file.clone(),
+        }
+    }
+
     /// What tells a worker the same.
     pub fn environment(&self) -> Vec<(String, String)> {
-        [
+        let roots = [
             ("BOSUN_HSM_URL", &self.hsm_url),
             ("BOSUN_PCS_URL", &self.pcs_url),
             ("BOSUN_BSS_URL", &self.bss_url),
             ("BOSUN_CFS_URL", &self.cfs_url),
             ("BOSUN_IMS_URL", &self.ims_url),
             ("BOSUN_S3_ENDPOINT", &self.s3_endpoint),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.clone()))
-        .to_vec()
+        ];
+        roots.iter().filter_map(|(name, root)| Some(((*name).to_owned(), (*root).clone()?))).collect()
+    }
+}
+
+/// What the services and the object store want to see of us. Workers inherit it with the environment.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Services")]
+pub struct AccessArgs {
+    /// The object store's access key
+    #[arg(
+        long,
+        env = "S3_ACCESS_KEY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub s3_access_key: String,
+    /// The object store's secret key
+    #[arg(
+        long,
+        env = "S3_SECRET_KEY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub s3_secret_key: String,
+    /// Certificates (PEM) to be trusted beside the system's
+    #[arg(long, env = "BOSUN_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// A file with a bearer token for a gateway; read again when it changes
+    #[arg(long, env = "BOSUN_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for AccessArgs {
+    /// Without the keys: what is printed ends in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessArgs")
+            .field("ca_file", &self.ca_file)
+            .field("token_file", &self.token_file)
+            .finish()
     }
 }
 
@@ -184,6 +227,32 @@ pub struct PcsArgs {
     /// How long PCS sleeps before each look for a confirmation
     #[arg(long, env = "BOSUN_PCS_CONFIRM_INTERVAL", default_value = "15s", value_parser = parse_duration)]
     pub pcs_confirm_interval: Duration,
+    /// How long a minute of PCS' task deadlines lasts; only a simulated machine shrinks it
+    #[arg(long, hide = true, env = "BOSUN_PCS_MINUTE", default_value = "60s", value_parser = parse_duration)]
+    pub pcs_minute: Duration,
+}
+
+impl PcsArgs {
+    /// What the clients must know.
+    pub fn settings(&self) -> ServiceSettings {
+        ServiceSettings {
+            pcs_sample_interval: self.pcs_sample_interval,
+            pcs_confirm_interval: self.pcs_confirm_interval,
+            pcs_minute: self.pcs_minute,
+            ..ServiceSettings::default()
+        }
+    }
+
+    /// What tells a worker the same.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("BOSUN_PCS_SAMPLE_INTERVAL", self.pcs_sample_interval),
+            ("BOSUN_PCS_CONFIRM_INTERVAL", self.pcs_confirm_interval),
+            ("BOSUN_PCS_MINUTE", self.pcs_minute),
+        ]
+        .map(|(name, time)| (name.to_owned(), humantime::format_duration(time).to_string()))
+        .to_vec()
+    }
 }
 
 /// `bosun serve`
@@ -204,6 +273,9 @@ pub struct ServeArgs {
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,
+    /// Keys and certificates
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How PCS is set up
     #[command(flatten)]
     pub pcs: PcsArgs,
@@ -221,6 +293,9 @@ pub struct WorkerArgs {
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,
+    /// Keys and certificates
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How PCS is set up
     #[command(flatten)]
     pub pcs: PcsArgs,
@@ -255,6 +330,9 @@ pub struct DevArgs {
     /// Real services; where one is given no machine is simulated
     #[command(flatten)]
     pub services: ServiceArgs,
+    /// Keys and certificates
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// The simulated machine
     #[command(flatten)]
     pub machine: sim::Settings,
@@ -343,8 +421,27 @@ mod tests {
     fn one_root_is_enough_to_mean_real_services() {
         let given = ServiceArgs { hsm_url: Some("http://hsm".to_owned()), ..ServiceArgs::default() };
         assert!(given.is_given() && !ServiceArgs::default().is_given());
-        let services = given.services();
-        assert_eq!((services.hsm_url.as_str(), services.bss_url.as_str()), ("http://hsm", "http://cray-bss"));
-        assert_eq!(services.environment()[1].0, "BOSUN_PCS_URL");
+        let endpoints = given.endpoints(&AccessArgs::default());
+        assert_eq!((endpoints.hsm.as_str(), endpoints.bss.as_str()), ("http://hsm", "http://cray-bss"));
+        assert_eq!(given.environment(), [("BOSUN_HSM_URL".to_owned(), "http://hsm".to_owned())]);
+    }
+
+    #[test]
+    fn a_worker_is_told_what_we_know() {
+        let matches = Cli::command().get_matches_from([
+            "bosun",
+            "worker",
+            "--session",
+            "1",
+            "--database-url",
+            "postgres://",
+            "--pcs-sample-interval",
+            "500ms",
+        ]);
+        let Command::Worker(args) = Cli::from_arg_matches(&matches).expect("the line parses").command else {
+            panic!("it is a worker's line")
+        };
+        assert_eq!(args.pcs.environment()[0].1, "500ms");
+        assert_eq!(args.pcs.settings().power_staleness(), Duration::from_millis(15_500));
     }
 }

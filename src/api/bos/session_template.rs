@@ -15,7 +15,7 @@ use crate::{
         ApiError, ApiState,
         body::{Json, JsonBody},
         name_in_path, schema,
-        session_template::{mend, read, show},
+        session_template::{canonical, read, show},
     },
     db,
 };
@@ -58,7 +58,7 @@ async fn put(
 ) -> Result<Json<Value>, ApiError> {
     let parsed = name_in_path(&name)?;
     let options = state.options().await?;
-    let template = read(&shape::SESSION_TEMPLATE, &body.required()?, options.reject_nids, CREATE_PREFIX)?;
+    let template = read(&shape::SESSION_TEMPLATE, body.required()?, options.reject_nids, CREATE_PREFIX)?;
     let mut conn = db::acquire(&state.pool).await?;
     db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
     let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
@@ -80,10 +80,7 @@ async fn patch(
         db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
     let mut merged = json!(stored.content);
     merge(&mut merged, patch);
-    let mut template = serde_json::from_value(merged)
-        .map_err(|error| ApiError::bad_request(format!("{PATCH_PREFIX}{error}")))?;
-    mend(&mut template, options.reject_nids)
-        .map_err(|what| ApiError::bad_request(format!("{PATCH_PREFIX}{what}")))?;
+    let template = canonical(merged, options.reject_nids, PATCH_PREFIX)?;
     db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
     let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
     Ok(Json::ok(show(&stored)))

@@ -1,0 +1,101 @@
+//! `/bosun/v1/plan`: what a session would do. Nothing is changed.
+
+use std::collections::BTreeMap;
+
+use axum::{Router, extract::State, routing::post};
+use serde_json::{Value, json};
+
+use super::{session, view};
+use crate::{
+    admit::Preview,
+    api::{
+        ApiError, ApiState,
+        actor::Actor,
+        body::{Json, JsonBody},
+    },
+    model::{
+        plan::{Plan, SliceNo},
+        verb::{Goal, Verb},
+        xname,
+    },
+    plan::render,
+};
+
+/// The path below `/bosun/v1`.
+pub fn router() -> Router<ApiState> {
+    Router::new().route("/plan", post(plan))
+}
+
+async fn plan(
+    State(state): State<ApiState>,
+    actor: Actor,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let request = session::request(body, actor)?;
+    let preview = state.admit.plan(&request).await?;
+    let mut shown = show(&preview);
+    shown["operation"] = json!(request.operation);
+    shown["template"] = json!(request.template);
+    Ok(Json::ok(shown))
+}
+
+fn show(preview: &Preview) -> Value {
+    let plan = preview.plan.as_ref();
+    let skipped = preview.skipped.iter().map(|(boot_set, reason, names)| {
+        json!({
+            "boot_set": boot_set, "reason": reason.label(), "count": names.len(), "components": view::fold(names),
+        })
+    });
+    let conflicts = preview.claimed.iter().map(|claim| {
+        json!({
+            "session": claim.session, "count": claim.components.len(),
+            "components": xname::fold(&claim.components),
+        })
+    });
+    json!({
+        "plan_hash": preview.plan_hash,
+        "targeted": plan.map_or(0, |plan| plan.members.len()),
+        "power_cycled": plan.map_or(0, power_cycled),
+        "boot_sets": plan.map_or_else(Vec::new, boot_sets),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "conflicts": conflicts.collect::<Vec<_>>(),
+        "notes": preview.notes,
+        "tree": plan.map_or_else(String::new, render::tree),
+        "dot": plan.map_or_else(String::new, render::dot),
+        "steps": plan.map_or_else(Vec::new, |plan| plan.steps.iter().map(|step| {
+            json!({"name": step.name, "verb": step.verb.name(), "timeout": humantime::format_duration(step.timeout).to_string(), "attempts": step.attempts})
+        }).collect::<Vec<_>>()),
+    })
+}
+
+/// How many components a reboot takes down, at most: what a boot finds out of date is only known by looking.
+fn power_cycled(plan: &Plan) -> usize {
+    let reboots = |slice: SliceNo| {
+        plan.steps.iter().any(|step| step.slice == slice && matches!(step.verb, Verb::Inspect { goal: Goal::Reboot }))
+    };
+    plan.members.iter().filter(|member| reboots(member.slice)).count()
+}
+
+fn boot_sets(plan: &Plan) -> Vec<Value> {
+    let mut members: BTreeMap<SliceNo, Vec<xname::Xname>> = BTreeMap::new();
+    for member in &plan.members {
+        members.entry(member.slice).or_default().push(member.xname);
+    }
+    let slices = plan.slices.iter().zip(0_i16..);
+    let shown = slices.map(|(slice, number)| {
+        let xnames = members.get(&SliceNo(number)).map(Vec::as_slice).unwrap_or_default();
+        let artifacts = slice.artifacts.as_ref();
+        json!({
+            "name": slice.boot_set,
+            "wave": slice.wave,
+            "count": xnames.len(),
+            "components": xname::fold(xnames),
+            "kernel": artifacts.map(|artifacts| &artifacts.artifacts.kernel),
+            "initrd": artifacts.map(|artifacts| &artifacts.artifacts.initrd),
+            "kernel_parameters": artifacts.map(|artifacts| &artifacts.artifacts.kernel_parameters),
+            "image": artifacts.and_then(|artifacts| artifacts.image.as_ref()),
+            "configuration": slice.configuration,
+        })
+    });
+    shown.collect()
+}

@@ -1,0 +1,247 @@
+//! `/bosun/v1/sessions`: created and admitted in one request, then read.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::view;
+use crate::{
+    admit::{Api, SessionRequest},
+    api::{
+        ApiError, ApiState,
+        actor::Actor,
+        body::{Json, JsonBody},
+        query::Query,
+        schema::{self, Field, Shape, optional, required, some_text, text},
+    },
+    db::{
+        self,
+        effect::EffectLine,
+        result::{ResultFilter, ResultLine},
+        session::Session,
+    },
+    model::{
+        event::Event,
+        plan::UnknownPolicy,
+        result::FactKind,
+        session::{Name, SessionState},
+    },
+};
+
+/// Most lines of one page.
+const PAGE_MAX: i64 = 1_000;
+
+/// What is to be done with whom.
+const REQUEST: &[Field] = &[
+    required("template", &some_text(150)),
+    required("operation", &Shape::Name),
+    optional("limit", &Shape::Nullable(&text(524_288))),
+    optional("include_disabled", &Shape::Boolean),
+    optional("unknown", &Shape::Nullable(&Shape::Word(&["leave", "reboot"]))),
+    optional("name", &Shape::Nullable(&Shape::Name)),
+];
+
+/// A request as it is written in a body.
+#[derive(Deserialize)]
+struct RequestBody {
+    name: Option<Name>,
+    template: String,
+    operation: String,
+    limit: Option<String>,
+    #[serde(default)]
+    include_disabled: bool,
+    unknown: Option<UnknownPolicy>,
+}
+
+/// Reads a request for a session, or for a plan.
+pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, ApiError> {
+    let body = body.required()?;
+    schema::check(&Shape::Object(REQUEST), &body)?;
+    let body: RequestBody =
+        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let name = body.name.unwrap_or_else(|| {
+        Uuid::new_v4().to_string().parse().expect("a UUID is made of letters, digits and '-'")
+    });
+    Ok(SessionRequest {
+        name,
+        tenant: String::new(),
+        operation: body.operation,
+        template: body.template,
+        limit: body.limit.unwrap_or_default(),
+        include_disabled: body.include_disabled,
+        stage: false,
+        api: Api::Bosun,
+        unknown: body.unknown,
+        actor: actor.0,
+    })
+}
+
+/// The paths below `/bosun/v1`.
+pub fn router() -> Router<ApiState> {
+    Router::new()
+        .route("/sessions", get(list).post(create))
+        .route("/sessions/{name}", get(one))
+        .route("/sessions/{name}/steps", get(steps))
+        .route("/sessions/{name}/errors", get(errors))
+        .route("/sessions/{name}/results", get(results))
+        .route("/sessions/{name}/effects", get(effects))
+        .route("/sessions/{name}/events", get(events))
+}
+
+async fn create(
+    State(state): State<ApiState>,
+    actor: Actor,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let request = request(body, actor)?;
+    let name = request.name.clone();
+    let admitted = state.admit.session(request).await?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let mut shown = show(&mut conn, &find(&mut conn, name.as_str()).await?, false, false).await?;
+    if !admitted.notes.is_empty() {
+        shown["notes"] = json!(admitted.notes);
+    }
+    Ok(Json(StatusCode::CREATED, shown))
+}
+
+/// A session of our own API, or of nobody's tenant.
+pub(super) async fn find(conn: &mut db::Connection, name: &str) -> Result<Session, ApiError> {
+    db::session::get(conn, "", name).await.map_err(|error| match error {
+        db::DbError::NotFound { .. } => ApiError::NotFound(format!("session '{name}' does not exist")),
+        error => error.into(),
+    })
+}
+
+async fn show(
+    conn: &mut db::Connection,
+    session: &Session,
+    full: bool,
+    brief: bool,
+) -> Result<Value, ApiError> {
+    let steps = db::step::list(conn, &session.id).await?;
+    let errors = if brief { Vec::new() } else { errors_of(conn, session, full).await? };
+    Ok(view::session(session, &steps, errors))
+}
+
+async fn errors_of(conn: &mut db::Connection, session: &Session, full: bool) -> Result<Vec<Value>, ApiError> {
+    let names = if full { i32::MAX } else { view::NAMES_MAX };
+    let groups = db::result::failures(conn, &session.id, names).await?;
+    Ok(groups.iter().map(|group| view::error(group, full)).collect())
+}
+
+async fn one(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Value>, ApiError> {
+    let (full, brief) = (query.boolean("full")?, query.boolean("brief")?);
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    Ok(Json::ok(show(&mut conn, &session, full == Some(true), brief == Some(true)).await?))
+}
+
+async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+    let max = query.number("max", 1, PAGE_MAX)?.unwrap_or(100);
+    let wanted = match query.text("state") {
+        None => None,
+        Some(label) => Some(serde_json::from_value::<SessionState>(json!(label)).map_err(|_| {
+            ApiError::bad_request(format!(
+                "'{label}' is no state: waiting, running, paused, halted, stuck, cancelling or ended"
+            ))
+        })?),
+    };
+    let mut conn = db::acquire(&state.pool).await?;
+    let sessions = db::session::list(&mut conn, None, wanted, max).await?;
+    Ok(Json::ok(sessions.iter().map(view::line).collect()))
+}
+
+async fn steps(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Vec<Value>>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    let steps = db::step::list(&mut conn, &session.id).await?;
+    Ok(Json::ok(steps.iter().map(|row| view::step(row, session.state)).collect()))
+}
+
+async fn errors(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let full = query.boolean("full")? == Some(true);
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    Ok(Json::ok(errors_of(&mut conn, &session, full).await?))
+}
+
+async fn results(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let kind = match query.text("outcome") {
+        None => None,
+        Some(label) => Some(serde_json::from_value::<FactKind>(json!(label)).map_err(|_| {
+            ApiError::bad_request(format!(
+                "'{label}' is no outcome: succeeded, failed, skipped, sent_back, passed or noticed"
+            ))
+        })?),
+    };
+    let filter = ResultFilter {
+        step: query.text("step"),
+        kind,
+        xname: query.text("component"),
+        offset: query.number("offset", 0, i64::MAX)?.unwrap_or(0),
+        limit: query.number("page_size", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX),
+    };
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    let lines = db::result::page(&mut conn, &session.id, &filter).await?;
+    Ok(Json::ok(lines.iter().map(result_line).collect()))
+}
+
+fn result_line(line: &ResultLine) -> Value {
+    json!({
+        "component": line.xname, "step": line.step, "run": line.run, "outcome": line.result,
+        "attempts": line.attempts, "reason": line.reason, "error": line.error, "decision": line.decision,
+        "at": line.at, "seq": line.seq,
+    })
+}
+
+async fn effects(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let after = query.number("after", 0, i32::MAX)?.unwrap_or(0);
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    let lines = db::effect::page(&mut conn, &session.id, after, PAGE_MAX).await?;
+    Ok(Json::ok(lines.iter().map(effect_line).collect()))
+}
+
+fn effect_line(line: &EffectLine) -> Value {
+    json!({
+        "no": line.no, "step": line.step, "verb": line.verb, "rung": line.rung, "state": line.state,
+        "components": line.components, "reference": line.reference, "error": line.error,
+        "intended_at": line.intended_at, "answered_at": line.answered_at, "lost_at": line.lost_at,
+        "settled_at": line.settled_at,
+    })
+}
+
+async fn events(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Vec<Event>>, ApiError> {
+    let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
+    let max = query.number("max", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX);
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    Ok(Json::ok(db::event::list_after(&mut conn, &session.id, after, max).await?))
+}

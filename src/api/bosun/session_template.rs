@@ -1,0 +1,99 @@
+//! `/bosun/v1/templates`: session templates with their versions.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{
+        ApiError, ApiState,
+        body::{Json, JsonBody},
+        bos::shape::SESSION_TEMPLATE,
+        name_in_path,
+        session_template::{read, show},
+    },
+    db::{self, session_template::StoredTemplate},
+};
+
+/// The paths below `/bosun/v1`.
+pub fn router() -> Router<ApiState> {
+    Router::new()
+        .route("/templates", get(list))
+        .route("/templates/{name}", get(one).put(put).delete(delete))
+        .route("/templates/{name}/validate", post(validate))
+}
+
+async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let templates = db::session_template::list(&mut conn, None).await?;
+    let shown = templates.iter().map(|template| {
+        json!({
+            "name": template.name, "version": template.version, "description": template.content.description,
+            "tenant": if template.tenant.is_empty() { Value::Null } else { json!(template.tenant) },
+            "boot_set_count": template.content.boot_sets.len(), "updated_at": template.updated_at,
+        })
+    });
+    Ok(Json::ok(shown.collect()))
+}
+
+/// The content as BOS shows it, with the version's number.
+fn with_version(template: &StoredTemplate) -> Value {
+    let mut shown = show(template);
+    shown["version"] = json!(template.version);
+    shown
+}
+
+/// `NAME`, or `NAME@VERSION`.
+async fn find(conn: &mut db::Connection, name: &str) -> Result<StoredTemplate, ApiError> {
+    let found = match name.rsplit_once('@') {
+        Some((name, version)) => {
+            let version = version.parse().map_err(|_| {
+                ApiError::bad_request(format!("'{version}' is not the number of a version, as in {name}@3"))
+            })?;
+            db::session_template::get_version(conn, "", name, version).await
+        }
+        None => db::session_template::get(conn, "", name).await,
+    };
+    found.map_err(|error| match error {
+        db::DbError::NotFound { .. } => ApiError::NotFound(format!("session template '{name}' does not exist")),
+        error => error.into(),
+    })
+}
+
+async fn one(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    Ok(Json::ok(with_version(&find(&mut conn, &name).await?)))
+}
+
+async fn put(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let parsed = name_in_path(&name)?;
+    let options = state.options().await?;
+    let template = read(&SESSION_TEMPLATE, body.required()?, options.reject_nids, "")?;
+    let mut conn = db::acquire(&state.pool).await?;
+    db::session_template::put(&mut conn, "", &parsed, &template).await?;
+    Ok(Json::ok(with_version(&find(&mut conn, &name).await?)))
+}
+
+async fn delete(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    find(&mut conn, &name).await?;
+    db::session_template::delete(&mut conn, "", &name).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn validate(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let template = find(&mut conn, &name).await?;
+    drop(conn);
+    let found = state.admit.validate_template(&name, &template.content, true).await?;
+    Ok(Json::ok(json!({"errors": found.errors, "warnings": found.warnings})))
+}
