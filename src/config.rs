@@ -130,16 +130,17 @@ impl ServiceArgs {
         *self != Self::default()
     }
 
-    /// All services at one root, as a simulated machine has them.
-    pub fn all_at(root: &str) -> Self {
+    /// The services of a simulated machine: all at one root, the object store below it.
+    pub fn of_machine(root: &str) -> Self {
+        let s3_endpoint = Some(format!("{root}/s3"));
         let root = Some(root.to_owned());
         Self {
             hsm_url: root.clone(),
             pcs_url: root.clone(),
             bss_url: root.clone(),
             cfs_url: root.clone(),
-            ims_url: root.clone(),
-            s3_endpoint: root,
+            ims_url: root,
+            s3_endpoint,
         }
     }
 

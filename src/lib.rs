@@ -22,19 +22,3 @@ pub mod plan;
 pub mod sim;
 pub mod steps;
 pub mod telemetry;
-/// stub
-pub mod sim {
-    /// stub
-    #[derive(clap::Args, Clone, Debug)]
-    pub struct Settings {
-        /// nodes
-        #[arg(long, default_value_t = 100)]
-        pub nodes: usize,
-        /// r
-        #[arg(long)]
-        pub no_reporter: bool,
-        /// f
-        #[arg(long = "fault", value_name = "RULE")]
-        pub faults: Vec<String>,
-    }
-}

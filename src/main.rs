@@ -1,13 +1,13 @@
 //! The one binary: parse, do what the role does, tell how it ended.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches};
 
 use bosun::{
     cli::{self, Exit},
     config::{self, Cli, Command},
-    telemetry,
+    db, sim, telemetry,
 };
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     ended
 }
 
-async fn run(command: Command, machine: Vec<std::ffi::OsString>) -> ExitCode {
+async fn run(command: Command, machine: Vec<OsString>) -> ExitCode {
     let ended = match &command {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Session(command) => cli::session::run(command).await,
@@ -51,7 +51,25 @@ async fn run(command: Command, machine: Vec<std::ffi::OsString>) -> ExitCode {
     }
 }
 
-async fn role(command: Command, machine: Vec<std::ffi::OsString>) -> ExitCode {
-    let _ = (command, machine);
-    ExitCode::SUCCESS
+async fn role(command: Command, machine: Vec<OsString>) -> ExitCode {
+    let ended: anyhow::Result<()> = match command {
+        Command::Simulate(args) => sim::run(args.machine, args.listen).await.map_err(Into::into),
+        Command::Migrate(args) => migrate(&args.database_url).await,
+        _ => Err(anyhow::anyhow!("not built yet; {} machine arguments", machine.len())),
+    };
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            eprintln!("bosun: {error:#}");
+            Exit::Error.into()
+        }
+    }
+}
+
+async fn migrate(url: &str) -> anyhow::Result<()> {
+    let pool = db::connect(url, 1, "bosun migrate").await?;
+    db::migrate(&pool).await?;
+    pool.close().await;
+    println!("the schema is up to date");
+    Ok(())
 }
