@@ -3,8 +3,10 @@
 //! A component's status is worked out when somebody asks with GET. What a PATCH or PUT answers is the status of before.
 
 mod batcher;
+mod change;
 mod component;
 mod configuration;
+mod filter;
 mod session;
 mod status;
 mod v2;
@@ -95,6 +97,7 @@ impl Cfs {
 pub fn v3_routes() -> Router<Shared> {
     Router::new()
         .merge(component::routes())
+        .merge(change::routes())
         .merge(configuration::routes())
         .merge(session::routes())
         .route("/options", get(options).patch(set_options))

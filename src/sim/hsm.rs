@@ -5,6 +5,7 @@
 //! components means every component.
 
 mod component;
+mod filter;
 mod group;
 mod inventory;
 mod lock;
@@ -21,7 +22,7 @@ use axum::routing::get;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-pub use self::component::Filter;
+pub use self::filter::Filter;
 pub use self::inventory::{mac_of, node_of_mac};
 pub use self::lock::{Holder, Reservation};
 

@@ -73,41 +73,58 @@ pub fn routes() -> Router<Shared> {
         .route("/deleted/images/{id}", patch(undelete))
 }
 
-/// IMS's problems have no `type`, and may say which fields are wrong.
-fn problem(status: StatusCode, detail: &str, errors: Option<Value>) -> Response {
-    let mut body = json!({
-        "title": status.canonical_reason(), "detail": detail, "status": status.as_u16(),
-    });
-    if let Some(errors) = errors {
-        body["errors"] = errors;
-    }
-    raw(status, "application/problem+json", body.to_string().into_bytes())
+/// Why a request is refused.
+#[derive(Debug)]
+enum Problem {
+    /// The body is no JSON: the only refusal of the five services that is no problem document.
+    NotJson(String),
+    /// Anything else; it may say which field is wrong. IMS's problems have no `type`.
+    Refused { status: StatusCode, detail: &'static str, field: Option<(String, &'static str)> },
 }
 
-fn no_such_image() -> Response {
-    problem(StatusCode::NOT_FOUND, "Requested resource does not exist. Re-run request with valid ID.", None)
-}
-
-fn wrong_field(field: &str, why: &str) -> Response {
-    let errors = json!({ field: [why] });
-    problem(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Input data was understood, but failed validation.",
-        Some(errors),
-    )
-}
-
-fn decode(body: &[u8]) -> Result<Map<String, Value>, Response> {
-    match read::<Map<String, Value>>(body) {
-        Ok(object) if object.is_empty() => {
-            Err(problem(StatusCode::BAD_REQUEST, "No post data accompanied the request.", None))
-        }
-        Ok(object) => Ok(object),
-        Err(failure) => {
-            let message = json!({"message": format!("Failed to decode JSON object: {failure}")});
-            Err(json_with(StatusCode::BAD_REQUEST, &message))
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NotJson(failure) => {
+                let message = format!("Failed to decode JSON object: {failure}");
+                json_with(StatusCode::BAD_REQUEST, &json!({ "message": message }))
+            }
+            Self::Refused { status, detail, field } => {
+                let mut body =
+                    json!({"title": status.canonical_reason(), "detail": detail, "status": status.as_u16()});
+                if let Some((field, why)) = field {
+                    body["errors"] = json!({ field: [why] });
+                }
+                raw(status, "application/problem+json", body.to_string().into_bytes())
+            }
         }
     }
+}
+
+type Answer = Result<Response, Problem>;
+
+fn problem(status: StatusCode, detail: &'static str) -> Problem {
+    Problem::Refused { status, detail, field: None }
+}
+
+fn no_such_image() -> Problem {
+    problem(StatusCode::NOT_FOUND, "Requested resource does not exist. Re-run request with valid ID.")
+}
+
+fn wrong_field(field: &str, why: &'static str) -> Problem {
+    Problem::Refused {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        detail: "The input was understood but is not valid.",
+        field: Some((field.to_owned(), why)),
+    }
+}
+
+fn decode(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let object: Map<String, Value> = read(body).map_err(Problem::NotJson)?;
+    if object.is_empty() {
+        return Err(problem(StatusCode::BAD_REQUEST, "The request brought no data."));
+    }
+    Ok(object)
 }
 
 async fn list(Extract(sim): Extract<Shared>) -> Response {
@@ -118,40 +135,37 @@ async fn list_deleted(Extract(sim): Extract<Shared>) -> Response {
     sim.with(|world| json(&world.ims.deleted.values().collect::<Vec<_>>()))
 }
 
-async fn one(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Response {
-    sim.with(|world| world.ims.images.get(&id).map_or_else(no_such_image, json))
+async fn one(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Answer {
+    sim.with(|world| world.ims.images.get(&id).map(json).ok_or_else(no_such_image))
 }
 
-async fn create(Extract(sim): Extract<Shared>, body: Bytes) -> Response {
-    let object = match decode(&body) {
-        Ok(object) => object,
-        Err(refusal) => return refusal,
-    };
+async fn create(Extract(sim): Extract<Shared>, body: Bytes) -> Answer {
+    let object = decode(&body)?;
     sim.with(|world| register(world, &object))
 }
 
-fn register(world: &mut World, object: &Map<String, Value>) -> Response {
+fn register(world: &mut World, object: &Map<String, Value>) -> Answer {
     if let Some(unknown) =
         object.keys().find(|key| !["name", "link", "arch", "metadata"].contains(&key.as_str()))
     {
-        return wrong_field(unknown, "Unknown field.");
+        return Err(wrong_field(unknown, "Unknown field."));
     }
     let Some(name) = object.get("name").and_then(Value::as_str) else {
-        return wrong_field("name", "Missing data for required field.");
+        return Err(wrong_field("name", "Missing data for required field."));
     };
     let arch = object.get("arch").and_then(Value::as_str).unwrap_or("x86_64");
     if !["x86_64", "aarch64"].contains(&arch) {
-        return wrong_field("arch", "Must be one of: aarch64, x86_64.");
+        return Err(wrong_field("arch", "Must be one of: aarch64, x86_64."));
     }
     let link = match object.get("link").and_then(|link| link["path"].as_str()) {
         None => None,
         Some(path) => {
             if !world.s3.has_path(path) {
-                return wrong_field("link", "The artifact does not exist.");
+                return Err(wrong_field("link", "The artifact does not exist."));
             }
             let same = |image: &Image| image.link.as_ref().is_some_and(|link| link.path == path);
             if world.ims.images.values().any(same) {
-                return wrong_field("link", "Another image has this link.");
+                return Err(wrong_field("link", "Another image has this link."));
             }
             let etag = world.s3.etag(path).unwrap_or_default().to_owned();
             Some(Link { path: path.to_owned(), etag, kind: "s3" })
@@ -173,37 +187,29 @@ fn register(world: &mut World, object: &Map<String, Value>) -> Response {
     };
     let response = json_with(StatusCode::CREATED, &image);
     world.ims.images.insert(image.id.clone(), image);
-    response
+    Ok(response)
 }
 
-async fn change(Extract(sim): Extract<Shared>, Path(id): Path<String>, body: Bytes) -> Response {
-    let object = match decode(&body) {
-        Ok(object) => object,
-        Err(refusal) => return refusal,
-    };
-    sim.with(|world| {
-        let Some(image) = world.ims.images.get_mut(&id) else { return no_such_image() };
-        for (field, value) in &object {
-            let done = match field.as_str() {
-                "metadata" => set_metadata(image, value),
-                "arch" => {
-                    value.as_str().unwrap_or_default().clone_into(&mut image.arch);
-                    Ok(())
-                }
-                "link" => set_link(image, value),
-                other => Err(wrong_field(other, "Unknown field.")),
-            };
-            if let Err(refusal) = done {
-                return refusal;
-            }
+async fn change(Extract(sim): Extract<Shared>, Path(id): Path<String>, body: Bytes) -> Answer {
+    let object = decode(&body)?;
+    sim.with(|world| alter(world, &id, &object))
+}
+
+fn alter(world: &mut World, id: &str, object: &Map<String, Value>) -> Answer {
+    let image = world.ims.images.get_mut(id).ok_or_else(no_such_image)?;
+    for (field, value) in object {
+        match field.as_str() {
+            "metadata" => set_metadata(image, value)?,
+            "arch" => value.as_str().unwrap_or_default().clone_into(&mut image.arch),
+            "link" => set_link(image, value)?,
+            other => return Err(wrong_field(other, "Unknown field.")),
         }
-        json(image)
-    })
+    }
+    Ok(json(image))
 }
 
 /// Sets or removes the one key that a request can name.
-#[allow(clippy::result_large_err, reason = "the error is the answer")]
-fn set_metadata(image: &mut Image, change: &Value) -> Result<(), Response> {
+fn set_metadata(image: &mut Image, change: &Value) -> Result<(), Problem> {
     let Some(key) = change["key"].as_str() else {
         return Err(wrong_field("metadata", "Missing key."));
     };
@@ -221,12 +227,11 @@ fn set_metadata(image: &mut Image, change: &Value) -> Result<(), Response> {
     }
 }
 
-#[allow(clippy::result_large_err, reason = "the error is the answer")]
-fn set_link(image: &mut Image, value: &Value) -> Result<(), Response> {
+fn set_link(image: &mut Image, value: &Value) -> Result<(), Problem> {
     let path = value["path"].as_str().unwrap_or_default();
     match &image.link {
         Some(link) if link.path != path => {
-            Err(problem(StatusCode::CONFLICT, "The image has a link already.", None))
+            Err(problem(StatusCode::CONFLICT, "The image has a link already."))
         }
         Some(_) => Ok(()),
         None => {
@@ -237,8 +242,9 @@ fn set_link(image: &mut Image, value: &Value) -> Result<(), Response> {
     }
 }
 
-async fn delete(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Response {
-    sim.with(|world| if bury(world, &id) { StatusCode::NO_CONTENT.into_response() } else { no_such_image() })
+async fn delete(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Answer {
+    let buried = sim.with(|world| bury(world, &id));
+    if buried { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(no_such_image()) }
 }
 
 async fn delete_all(Extract(sim): Extract<Shared>) -> StatusCode {
@@ -257,11 +263,11 @@ fn bury(world: &mut World, id: &str) -> bool {
     true
 }
 
-async fn undelete(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Response {
+async fn undelete(Extract(sim): Extract<Shared>, Path(id): Path<String>) -> Answer {
     sim.with(|world| {
-        let Some(image) = world.ims.deleted.remove(&id) else { return no_such_image() };
+        let image = world.ims.deleted.remove(&id).ok_or_else(no_such_image)?;
         world.s3.rename(&format!("{BUCKET}/deleted/{id}/"), &format!("{BUCKET}/{id}/"));
         world.ims.images.insert(id, image);
-        StatusCode::NO_CONTENT.into_response()
+        Ok(StatusCode::NO_CONTENT.into_response())
     })
 }

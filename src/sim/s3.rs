@@ -57,8 +57,11 @@ const INITRD: &str = "application/vnd.cray.image.initrd";
 const ROOTFS: &str = "application/vnd.cray.image.rootfs.squashfs";
 const PARAMETERS: &str = "application/vnd.cray.image.parameters.boot";
 
+/// Types of artifacts and the files they are in.
+type Artifacts = &'static [(&'static str, &'static str)];
+
 /// Name, id, and the artifacts of the manifest; an image without artifacts has no manifest at all.
-const SEEDS: [(&str, &str, &[(&str, &str)]); 6] = [
+const SEEDS: [(&str, &str, Artifacts); 6] = [
     (
         "image-a",
         "a0000000-0000-4000-8000-00000000000a",

@@ -1,5 +1,13 @@
 //! The simulated machine over HTTP: each trap of the real services that it must reproduce.
 
+mod bss;
+mod cfs;
+mod fault;
+mod hsm;
+mod image;
+mod node;
+mod pcs;
+
 use std::time::Duration;
 
 use bosun::sim::{Handle, Settings, spawn};
@@ -29,6 +37,12 @@ fn settings() -> Settings {
         pcs_bmc_patience: ms(60),
         ..Settings::default()
     }
+}
+
+fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings);
+    settings
 }
 
 struct Machine {
@@ -99,21 +113,4 @@ impl Machine {
         let response = self.http.put(self.url("/boot/v1/bootparameters")).json(&body).send().await.unwrap();
         response.headers()["bss-referral-token"].to_str().unwrap().to_owned()
     }
-}
-
-#[tokio::test]
-async fn a_node_is_rebooted_into_new_boot_parameters() {
-    let machine = machine(settings()).await;
-    let node = &machine.xnames[0];
-    let off = machine.transition("Soft-Off", &[node]).await;
-    let off = machine.completed(&off).await;
-    assert_eq!(off["tasks"][0]["taskStatusDescription"], "Transition confirmed, gracefulshutdown");
-    let token = machine.boot_parameters(&[node]).await;
-    let on = machine.transition("On", &[node]).await;
-    machine.completed(&on).await;
-    let up = machine.until(&format!("/sim/nodes/{node}"), |view| view["hsm_state"] == "Ready").await;
-    assert_eq!(up["running"]["bss_token"], token.as_str());
-    let edges = machine.handle.edges();
-    let powers: Vec<&str> = edges[node].iter().map(|edge| edge.power).collect();
-    assert_eq!(powers, ["off", "on"]);
 }

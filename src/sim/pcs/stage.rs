@@ -295,3 +295,189 @@ impl World {
         self.complete(number, Status::Aborted);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sim::clock::Clock;
+    use crate::sim::pcs::Location;
+    use crate::sim::settings::{Pick, Settings};
+
+    /// A machine of four nodes with the times of a real one, in virtual time.
+    struct Rig {
+        world: World,
+        seconds: u64,
+    }
+
+    impl Rig {
+        fn new(change: impl FnOnce(&mut Settings)) -> Self {
+            let mut settings = Settings { nodes: 4, jitter: 0.0, ..Settings::default() };
+            settings.pcs_sample_interval = Duration::from_secs(30);
+            settings.pcs_confirm_interval = Duration::from_secs(15);
+            change(&mut settings);
+            let mut rig = Self { world: World::new(settings, Clock::start()), seconds: 0 };
+            rig.pass(1);
+            rig
+        }
+
+        fn pass(&mut self, seconds: u64) {
+            self.seconds += seconds;
+            self.world.advance(Moment::START.after(Duration::from_secs(self.seconds)));
+        }
+
+        fn post(&mut self, operation: Operation, minutes: i64, node: &str) -> usize {
+            let location = Location { xname: node.to_owned(), deputy_key: None };
+            self.world.create_transition(operation, minutes, vec![location]);
+            self.world.pcs.transitions.len() - 1
+        }
+
+        /// Seconds until the transition is over, and what became of its task.
+        fn run(&mut self, number: usize) -> (u64, TaskStatus, String, String) {
+            let begun = self.seconds;
+            while !matches!(self.world.pcs.transitions[number].status, Status::Completed | Status::Aborted) {
+                self.pass(1);
+                assert!(self.seconds < begun + 1000, "it goes on for ever");
+            }
+            let task = &self.world.pcs.transitions[number].tasks[0];
+            (self.seconds - begun, task.status, task.description.to_string(), task.error.to_string())
+        }
+    }
+
+    const NODE: &str = "x1000c0s0b0n0";
+
+    #[test]
+    fn a_healthy_stage_takes_until_the_table_shows_it() {
+        let mut rig = Rig::new(|_| ());
+        let number = rig.post(Operation::SoftOff, 1, NODE);
+        let (seconds, status, description, error) = rig.run(number);
+        assert_eq!(
+            (status, description.as_str()),
+            (TaskStatus::Succeeded, "Transition confirmed, gracefulshutdown")
+        );
+        assert_eq!(error, "");
+        assert!((29..=32).contains(&seconds), "{seconds}");
+        assert!(!rig.world.nodes[0].powered);
+    }
+
+    #[test]
+    fn counts_are_empty_while_it_starts() {
+        let mut rig = Rig::new(|settings| settings.pcs_start = Duration::from_secs(4));
+        let number = rig.post(Operation::SoftOff, 1, NODE);
+        rig.pass(3);
+        let transition = &rig.world.pcs.transitions[number];
+        assert_eq!((transition.status, transition.tasks.len()), (Status::InProgress, 0));
+    }
+
+    #[test]
+    fn a_stale_table_calls_a_node_that_goes_off_on() {
+        let mut rig = Rig::new(|_| ());
+        rig.post(Operation::ForceOff, 1, NODE);
+        rig.pass(5);
+        assert!(!rig.world.nodes[0].powered);
+        let number = rig.post(Operation::On, 1, NODE);
+        let (seconds, status, description, _) = rig.run(number);
+        assert_eq!(
+            (status, description.as_str()),
+            (TaskStatus::Succeeded, "Component already in desired state")
+        );
+        assert!(seconds <= 1);
+        assert!(!rig.world.nodes[0].powered);
+    }
+
+    #[test]
+    fn a_busy_node_is_a_failed_task_and_costs_a_sleep() {
+        let mut rig = Rig::new(|_| ());
+        rig.post(Operation::SoftOff, 1, NODE);
+        rig.pass(1);
+        let number = rig.post(Operation::ForceOff, 1, NODE);
+        let (seconds, status, description, error) = rig.run(number);
+        assert_eq!((status, description.as_str()), (TaskStatus::Failed, NOT_ACHIEVED));
+        assert_eq!(error, "Unable to reserve component");
+        assert!((15..=16).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn a_node_that_stays_on_fails_at_the_deadline_only() {
+        let mut rig = Rig::new(|settings| settings.fail_power_off = Pick::Xnames(vec![NODE.into()]));
+        let number = rig.post(Operation::Off, 1, NODE);
+        let (seconds, status, _, error) = rig.run(number);
+        assert_eq!(
+            (status, error.as_str()),
+            (TaskStatus::Failed, "Timeout waiting for transition, forceoff.")
+        );
+        assert!((120..=122).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn a_dead_bmc_fails_after_its_tries_and_the_sleep() {
+        let mut rig = Rig::new(|settings| settings.bmc_dead = Pick::Xnames(vec![NODE.into()]));
+        let number = rig.post(Operation::SoftOff, 1, NODE);
+        let (seconds, status, description, error) = rig.run(number);
+        assert_eq!(
+            (status, description.as_str()),
+            (TaskStatus::Failed, "Failed to apply transition, gracefulshutdown")
+        );
+        assert!(error.contains("connection refused"), "{error}");
+        assert!((22..=24).contains(&seconds), "{seconds}");
+        assert!(rig.world.nodes[0].powered);
+    }
+
+    #[test]
+    fn deadline_zero_goes_wrong_both_ways() {
+        let mut rig = Rig::new(|settings| settings.initially = crate::sim::Initially::Off);
+        let on = rig.post(Operation::On, 0, NODE);
+        rig.pass(2);
+        assert_eq!(rig.world.pcs.transitions[on].tasks[0].status, TaskStatus::Succeeded);
+        let (_, status, _, error) = rig.run(on);
+        assert_eq!((status, error.as_str()), (TaskStatus::Failed, "Timeout waiting for transition, on."));
+
+        let mut rig = Rig::new(|_| ());
+        let off = rig.post(Operation::Off, 0, NODE);
+        let (_, status, _, _) = rig.run(off);
+        assert_eq!(status, TaskStatus::InProgress);
+    }
+
+    #[test]
+    fn an_abort_is_noticed_at_the_next_look_and_takes_nothing_back() {
+        let mut rig = Rig::new(|_| ());
+        let number = rig.post(Operation::ForceOff, 5, NODE);
+        rig.pass(1);
+        assert!(rig.world.pcs.transitions[number].signal_abort());
+        let (seconds, status, description, error) = rig.run(number);
+        assert_eq!((status, error.as_str()), (TaskStatus::Failed, "Transition aborted"));
+        assert!(description.starts_with("Aborted. Last status - Confirming"), "{description}");
+        assert!((14..=15).contains(&seconds), "{seconds}");
+        assert!(!rig.world.nodes[0].powered);
+        assert!(rig.world.hsm.records[0].reservation.is_none());
+    }
+
+    #[test]
+    fn a_hard_restart_goes_off_and_on() {
+        let mut rig = Rig::new(|_| ());
+        let number = rig.post(Operation::HardRestart, 5, NODE);
+        let (seconds, status, description, _) = rig.run(number);
+        assert_eq!((status, description.as_str()), (TaskStatus::Succeeded, "Transition confirmed, on"));
+        assert!((45..=75).contains(&seconds), "{seconds}");
+        let edges: Vec<bool> = rig.world.machine.edges.iter().map(|edge| edge.on).collect();
+        assert_eq!(edges, [false, true]);
+    }
+
+    #[test]
+    fn hopeless_xnames_fail_at_once() {
+        let mut rig = Rig::new(|settings| settings.empty = Pick::Xnames(vec![NODE.into()]));
+        for (xname, error) in [
+            ("foo", "Invalid xname"),
+            ("x9c0s0b0n0", "Missing xname"),
+            (NODE, "Missing xname"),
+            ("x1000c0s0b0", "No power control for component type NodeBMC"),
+        ] {
+            let number = rig.post(Operation::On, 1, xname);
+            let (seconds, status, _, said) = rig.run(number);
+            assert_eq!(said, error);
+            assert_eq!(status == TaskStatus::Unsupported, xname == "x1000c0s0b0");
+            assert!(seconds <= 1);
+        }
+    }
+}
