@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde::Serialize;
 
-use super::{ClientError, http::Http};
+use super::{ClientError, fixed_path, http::Http};
 use crate::model::artifacts::{BootArtifacts, BootToken};
 
 /// The client.
@@ -29,7 +29,7 @@ impl Bss {
     /// call, and the last one counts; a GET never shows it. BSS validates nothing.
     ///
     /// # Errors
-    /// Beside the usual ones: `Refused` where the answer brings no token, for without it no report can be judged.
+    /// Beside the usual ones: `Refused` with status 200 where the answer brings no token, for without it no report can be judged.
     pub async fn put_boot_parameters(
         &self,
         hosts: &[String],
@@ -41,7 +41,8 @@ impl Bss {
             kernel: &artifacts.kernel,
             initrd: &artifacts.initrd,
         };
-        let reply = self.http.write(Method::PUT, &["boot", "v1", "bootparameters"], Some(&body)).await?;
+        let answer = self.http.write(Method::PUT, &["boot", "v1", "bootparameters"], Some(&body)).await;
+        let reply = fixed_path(answer)?;
         match reply.header("bss-referral-token") {
             Some(token) if !token.is_empty() => Ok(BootToken(token.to_owned())),
             _ => Err(ClientError::Refused {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientError, Dated, found, http::Http};
+use super::{ClientError, Dated, fixed_path, found, http::Http};
 use crate::model::Timestamp;
 
 /// Most ids in one GET: they go into the URL, and BOS itself sends so many.
@@ -143,8 +143,7 @@ struct LayerWire {
 #[derive(Deserialize)]
 struct ConfigurationWire {
     name: String,
-    #[serde(default)]
-    layers: Vec<serde_json::Value>,
+    layers: Option<Vec<serde_json::Value>>,
 }
 
 impl Cfs {
@@ -158,7 +157,7 @@ impl Cfs {
             return Ok(None);
         };
         let wire: ConfigurationWire = reply.json()?;
-        Ok(Some(Configuration { name: wire.name, layers: wire.layers.len() }))
+        Ok(Some(Configuration { name: wire.name, layers: wire.layers.map_or(0, |layers| layers.len()) }))
     }
 
     /// The components among these ids (at most [`IDS_MAX`]) with their layers; unknown ids are left out. No ids: no
@@ -204,8 +203,8 @@ impl Cfs {
             },
             filters: FiltersWire { ids: ids.join(",") },
         };
-        let reply = self.http.write(Method::PATCH, &["v3", "components"], Some(&body)).await?;
-        Ok(reply.json::<PatchedWire>()?.component_ids)
+        let answer = self.http.write(Method::PATCH, &["v3", "components"], Some(&body)).await;
+        Ok(fixed_path(answer)?.json::<PatchedWire>()?.component_ids)
     }
 
     /// Whether CFS, its database and its queue are well.

@@ -17,19 +17,24 @@ pub struct Ims {
 }
 
 /// An image as IMS has it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Its id.
     pub id: String,
     /// Its name; not unique.
-    #[serde(default)]
     pub name: String,
     /// `x86_64` or `aarch64`; old records have none.
-    #[serde(default)]
     pub arch: Option<String>,
     /// Its tags.
-    #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct ImageWire {
+    id: String,
+    name: Option<String>,
+    arch: Option<String>,
+    metadata: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 /// What became of a request to tag an image.
@@ -61,7 +66,14 @@ impl Ims {
     /// An image, if IMS manages it.
     pub async fn image(&self, id: &str) -> Result<Option<Image>, ClientError> {
         let Some(reply) = found(self.http.get(&["v3", "images", id], &[]).await)? else { return Ok(None) };
-        reply.json().map(Some)
+        let wire: ImageWire = reply.json()?;
+        let tags = wire.metadata.unwrap_or_default().into_iter();
+        Ok(Some(Image {
+            id: wire.id,
+            name: wire.name.unwrap_or_default(),
+            arch: wire.arch,
+            metadata: tags.filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect(),
+        }))
     }
 
     /// Marks an image so that its root file system is projected. Saying it twice is harmless.

@@ -108,7 +108,8 @@ impl Default for ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// How long after a power action PCS' table may still show the state before it: one sample, and one confirmation.
+    /// How long after a power action PCS' table may still show the state before it: one confirmation for the hardware to
+    /// obey, and one sample. A graceful shutdown may need longer to take hold; only its transition tells of that one.
     pub fn power_staleness(&self) -> Duration {
         self.pcs_sample_interval + self.pcs_confirm_interval
     }
@@ -211,6 +212,19 @@ fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     }
 }
 
+/// For a write whose path names nothing that could be missing: "not found" is then said by whatever stands before the
+/// service (a gateway, a mesh during a restart), or the URL is wrong. Either way it says nothing about components.
+fn fixed_path<T>(answer: Result<T, ClientError>) -> Result<T, ClientError> {
+    answer.map_err(|error| match error {
+        ClientError::Refused { service, status: 404 | 405, text } => ClientError::Unavailable {
+            service,
+            text: format!("there is no such service behind its URL; check it ({text})"),
+            retry_after: None,
+        },
+        other => other,
+    })
+}
+
 /// All services.
 #[derive(Debug)]
 pub struct Services {
@@ -253,14 +267,15 @@ impl Services {
 
     /// Asks every service whether it is well, all at once.
     pub async fn health(&self) -> Vec<(&'static str, Result<(), ClientError>)> {
-        let (hsm, pcs, bss, cfs, ims) = tokio::join!(
+        let (hsm, pcs, bss, cfs, ims, s3) = tokio::join!(
             self.hsm.ready(),
             self.pcs.ready(),
             self.bss.ready(),
             self.cfs.ready(),
-            self.ims.ready()
+            self.ims.ready(),
+            self.s3.ready()
         );
-        vec![("hsm", hsm), ("pcs", pcs), ("bss", bss), ("cfs", cfs), ("ims", ims)]
+        vec![("hsm", hsm), ("pcs", pcs), ("bss", bss), ("cfs", cfs), ("ims", ims), ("s3", s3)]
     }
 }
 

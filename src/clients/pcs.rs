@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientError, Dated,
+    ClientError, Dated, fixed_path,
     http::{Http, in_chunks},
 };
 use crate::model::Timestamp;
@@ -188,8 +188,8 @@ impl Pcs {
             task_deadline_minutes: deadline_minutes.max(1),
             location: xnames.iter().map(|xname| LocationWire { xname }).collect(),
         };
-        let reply = self.http.write(Method::POST, &["transitions"], Some(&body)).await?;
-        Ok(reply.json::<CreatedWire>()?.id)
+        let answer = self.http.write(Method::POST, &["transitions"], Some(&body)).await;
+        Ok(fixed_path(answer)?.json::<CreatedWire>()?.id)
     }
 
     /// All transitions PCS remembers (24 h, or 20,000), without their tasks.

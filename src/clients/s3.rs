@@ -22,6 +22,8 @@ use super::{ClientError, S3Endpoint, http::causes};
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Most buckets kept open.
 const BUCKETS_MAX: usize = 64;
+/// An object nobody has: "there is none" is a healthy answer. The bucket is CSM's for boot images.
+const PROBE: &str = "s3://boot-images/bosun-health";
 /// The service's name in errors.
 const SERVICE: &str = "s3";
 
@@ -146,6 +148,11 @@ impl S3 {
         let head = self.within(path, async { bucket.head(&key).await }).await;
         let head = super::found(head)?;
         Ok(head.map(|head| ObjectHead { etag: head.e_tag.map(unquoted), bytes: head.size }))
+    }
+
+    /// Whether the store answers, and accepts our keys.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.head(PROBE).await.map(drop)
     }
 
     async fn read(&self, path: &str, bytes_max: u64) -> Result<(Vec<u8>, Option<String>), ClientError> {

@@ -1,5 +1,4 @@
-//! Waits for a node to be up. A report with the right token is judged by `plan::flow`, as it arrives; here is the other
-//! way, for nodes without a reporter: HSM's Ready, after the node was seen to leave Ready.
+//! Waits for a node to be up. A report with the right token is judged as it arrives, not here; this is the other way, for nodes without a reporter: HSM's Ready, after the node was seen to leave Ready.
 
 use std::collections::HashMap;
 

@@ -16,8 +16,8 @@ pub(super) async fn act(at: &Services, call: &Call<'_>) -> Result<Answer, CallEr
     };
     match at.bss.put_boot_parameters(&names(call.members), artifacts).await {
         Ok(token) => Ok(Answer { token: Some(token), ..done() }),
-        // With one component in the call there is no doubt whom the refusal is about.
-        Err(ClientError::Refused { text, .. }) if call.members.len() == 1 => {
+        // With one component in the call there is no doubt whom the refusal is about; a missing token is about all.
+        Err(ClientError::Refused { text, status, .. }) if status == 200 || call.members.len() == 1 => {
             let reason = Reason::new(ReasonCode::BootParametersRejected, clean(&text));
             Ok(Answer { rest: Took::Refused(reason), ..done() })
         }

@@ -5,5 +5,6 @@ mod clients;
 mod loopback;
 mod power;
 mod s3;
+mod simulated;
 mod steps;
 mod transport;

@@ -115,7 +115,7 @@ async fn ims_tags_an_image_it_manages() {
     let service = Loopback::start(|asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/v3/images/one") => Answer::Json(
             200,
-            json!({ "id": "one", "arch": "aarch64", "metadata": { "a": "b" }, "link": null }),
+            json!({ "id": "one", "arch": "aarch64", "metadata": { "a": "b", "odd": 1 }, "link": null }),
         ),
         ("PATCH", "/v3/images/one") => Answer::Json(200, json!({ "id": "one" })),
         _ => problem(404, "Requested resource does not exist. Re-run request with valid ID."),
@@ -139,10 +139,14 @@ async fn ims_tags_an_image_it_manages() {
 async fn the_health_of_all_is_asked_at_once() {
     let service = Loopback::start(|asked| match asked.path.as_str() {
         "/readiness" => problem(400, "no"),
+        "/boot-images/bosun-health" => problem(404, "no such key"),
         _ => Answer::With(204, vec![], vec![]),
     })
     .await;
     let health = service.services().health().await;
     let well: Vec<_> = health.iter().map(|(service, answer)| (*service, answer.is_ok())).collect();
-    assert_eq!(well, [("hsm", true), ("pcs", false), ("bss", true), ("cfs", true), ("ims", true)]);
+    assert_eq!(
+        well,
+        [("hsm", true), ("pcs", false), ("bss", true), ("cfs", true), ("ims", true), ("s3", true)]
+    );
 }

@@ -70,6 +70,7 @@ async fn each_status_of_a_write_says_whether_it_was_taken() {
         (502, vec![], "", "lost"),
         (504, vec![], "", "lost"),
         (400, vec![], "no", "rejected no"),
+        (404, vec![], "404 page not found", "transient"),
         (302, vec![("location", "http://127.0.0.1:1/".to_owned())], "", "rejected status 302"),
         (200, vec![], "not json", "lost"),
     ] {
