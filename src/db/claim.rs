@@ -77,10 +77,11 @@ async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<
                     for update) p on true),
            taken as (
              update component_progress p
-                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '', last_action = '',
+                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '', last_action = 'session_setup',
                     last_action_failed = false, power_on_attempts = 0, power_off_graceful_attempts = 0,
                     power_off_forceful_attempts = 0, error_no = null,
-                    powered_on_at = case when p.session_id = $1 then p.powered_on_at end, changed_at = clock_timestamp()
+                    powered_on_at = case when p.session_id = $1 then p.powered_on_at end,
+                    last_action_at = clock_timestamp(), changed_at = clock_timestamp()
                from free
               where p.component_id = free.component_id and p.claimed_by is null),
            retired as (
@@ -132,7 +133,7 @@ pub(super) async fn record(
                 desired_boot_artifacts_id = case when $6 then c.desired_boot_artifacts_id
                                                  else ($4::int4[])[l.slice_no + 1] end,
                 desired_configuration = coalesce(($5::text[])[l.slice_no + 1], ''), desired_token = null,
-                desired_updated_at = clock_timestamp(), written_at = clock_timestamp()
+                desired_updated_at = now(), written_at = now()
            from locked l
           where c.component_id = l.component_id",
         ids,

@@ -19,7 +19,7 @@ pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
 /// No statement of ours takes longer: admission of 100,000 components was measured at 1 s.
 const STATEMENT_TIMEOUT: &str = "60s";
 /// How long a connection may take to be made, or to come free.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects: at most `max_connections` at a time, one at once, so that a wrong URL is known now.
 pub async fn connect(url: &str, max_connections: u32, application_name: &str) -> Result<Pool, DbError> {

@@ -1,0 +1,220 @@
+//! Tables `component` (the BOS record) and, for what is shown, `component_progress` (the engine's half).
+
+mod discover;
+mod history;
+mod merge;
+mod patch;
+mod report;
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::model::{
+    Timestamp,
+    artifacts::{BootArtifacts, BootArtifactsId, BootToken},
+    component::Report,
+    session::SessionId,
+};
+
+use super::{Connection, DbError, artifacts, error::doing};
+
+pub use discover::{delete, discover, numbers};
+pub use history::{HistoryLine, component_history};
+pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};
+pub use patch::{Patching, patch};
+pub use report::{ReportOutcome, report};
+
+/// A component's BOS record as it is shown. What was never written is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Component {
+    /// Its number.
+    pub number: i32,
+    /// Its id.
+    pub xname: String,
+    /// Whether BOS acts on it.
+    pub enabled: Option<bool>,
+    /// What went wrong with it.
+    pub error: Option<String>,
+    /// The session that set it last, by name.
+    pub session: Option<String>,
+    /// BOS's attempts per action.
+    pub retry_policy: Option<i32>,
+    /// What it reported; nothing if it was powered off or on since.
+    pub actual: State,
+    /// What it is to become.
+    pub desired: State,
+    /// What `applystaged` would make of it, as it was written.
+    pub staged: Option<serde_json::Value>,
+    /// BOS's phase.
+    pub phase: Option<String>,
+    /// `on_hold`, `failed`, or what a client wrote.
+    pub status_override: Option<String>,
+    /// BOS's computed status.
+    pub status: String,
+    /// The last action.
+    pub last_action: LastAction,
+    /// Attempts since the desired state was set.
+    pub event_stats: EventStats,
+    /// The session that holds it now.
+    pub claimed_by: Option<SessionId>,
+}
+
+/// BOS's `actual_state` and `desired_state`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// What it boots. Shared: thousands of components boot the same.
+    pub artifacts: Option<Arc<BootArtifacts>>,
+    /// A CFS configuration's name.
+    pub configuration: Option<String>,
+    /// The BSS token.
+    pub token: Option<String>,
+    /// BOS's `last_updated`.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// BOS's `last_action`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the names are BOS's own")]
+pub struct LastAction {
+    pub action: Option<String>,
+    pub failed: Option<bool>,
+    pub last_updated: Option<Timestamp>,
+}
+
+/// BOS's `event_stats`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the names are BOS's own")]
+pub struct EventStats {
+    pub power_on_attempts: Option<i32>,
+    pub power_off_graceful_attempts: Option<i32>,
+    pub power_off_forceful_attempts: Option<i32>,
+}
+
+/// Which components are wanted; all that are set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ComponentFilter<'a> {
+    /// One of these.
+    pub xnames: Option<&'a [String]>,
+    /// Set last by this session.
+    pub session: Option<&'a str>,
+    /// Staged by this session.
+    pub staged_session: Option<&'a str>,
+    /// Enabled, or not.
+    pub enabled: Option<bool>,
+    /// In this phase.
+    pub phase: Option<&'a str>,
+    /// With one of these computed statuses.
+    pub statuses: Option<&'a [String]>,
+    /// Behind this id, bytewise.
+    pub start_after: Option<&'a str>,
+    /// At most so many; `None`: all.
+    pub limit: Option<i64>,
+}
+
+/// A component by id.
+pub async fn get(conn: &mut Connection, xname: &str) -> Result<Component, DbError> {
+    let xnames = [xname.to_owned()];
+    let filter = ComponentFilter { xnames: Some(&xnames), ..Default::default() };
+    let found = list(conn, &filter).await?.pop();
+    found.ok_or_else(|| DbError::NotFound { what: format!("Component '{xname}'") })
+}
+
+/// Components by id, bytewise.
+pub async fn list(conn: &mut Connection, filter: &ComponentFilter<'_>) -> Result<Vec<Component>, DbError> {
+    let rows = sqlx::query!(
+        r#"select component_id as "number!", xname as "xname!", enabled, error, session, retry_policy,
+                  actual_boot_artifacts_id as actual_boot, actual_token, actual_updated_at,
+                  desired_boot_artifacts_id as desired_boot, desired_configuration, desired_token, desired_updated_at,
+                  staged_state, phase, status_override, status as "status!", action, action_failed, action_at,
+                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by
+             from component_record
+            where ($1::text[] is null or xname = any ($1)) and ($2::text is null or session = $2)
+              and ($3::text is null or staged_state->>'session' = $3) and ($4::bool is null or enabled = $4)
+              and ($5::text is null or phase = $5) and ($6::text[] is null or status = any ($6))
+              and ($7::text is null or xname > $7)
+            order by xname limit $8"#,
+        filter.xnames,
+        filter.session,
+        filter.staged_session,
+        filter.enabled,
+        filter.phase,
+        filter.statuses,
+        filter.start_after,
+        filter.limit,
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .map_err(doing("list components"))?;
+    let mut ids: Vec<i32> =
+        rows.iter().flat_map(|row| [row.actual_boot, row.desired_boot]).flatten().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let known = shared_artifacts(conn, &ids).await?;
+    let artifacts = |id: Option<i32>| id.and_then(|id| known.get(&id).cloned());
+    let components = rows.into_iter().map(|row| Component {
+        number: row.number,
+        xname: row.xname,
+        enabled: row.enabled,
+        error: row.error,
+        session: row.session,
+        retry_policy: row.retry_policy,
+        actual: State {
+            artifacts: artifacts(row.actual_boot),
+            configuration: None,
+            token: row.actual_token,
+            updated_at: row.actual_updated_at,
+        },
+        desired: State {
+            artifacts: artifacts(row.desired_boot),
+            configuration: row.desired_configuration,
+            token: row.desired_token,
+            updated_at: row.desired_updated_at,
+        },
+        staged: row.staged_state,
+        phase: row.phase,
+        status_override: row.status_override,
+        status: row.status,
+        last_action: LastAction {
+            action: row.action,
+            failed: row.action_failed,
+            last_updated: row.action_at,
+        },
+        event_stats: EventStats {
+            power_on_attempts: row.power_on_attempts,
+            power_off_graceful_attempts: row.power_off_graceful_attempts,
+            power_off_forceful_attempts: row.power_off_forceful_attempts,
+        },
+        claimed_by: row.claimed_by.map(SessionId),
+    });
+    Ok(components.collect())
+}
+
+async fn shared_artifacts(
+    conn: &mut Connection,
+    ids: &[i32],
+) -> Result<HashMap<i32, Arc<BootArtifacts>>, DbError> {
+    let ids: Vec<BootArtifactsId> = ids.iter().copied().map(BootArtifactsId).collect();
+    let artifacts = artifacts::list(conn, &ids).await?;
+    Ok(artifacts.into_iter().map(|(id, artifacts)| (id.0, Arc::new(artifacts))).collect())
+}
+
+/// What components last reported, ascending; those that never did are left out.
+pub async fn reports(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, Report)>, DbError> {
+    let rows = sqlx::query!(
+        r#"select c.component_id, c.actual_token as "token!", t.boot_artifacts_id as "artifacts?",
+                  coalesce(c.reported_at, c.actual_updated_at, c.written_at) as "at!"
+             from unnest($1::int4[]) w(component_id)
+             join lateral (select * from component x where x.component_id = w.component_id) c on true
+             left join boot_token t on t.token = c.actual_token
+            where c.actual_token <> ''
+            order by c.component_id"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read what nodes reported"))?;
+    let reports = rows.into_iter().map(|row| {
+        let artifacts = row.artifacts.map(BootArtifactsId);
+        (row.component_id, Report { token: BootToken(row.token), artifacts, at: row.at })
+    });
+    Ok(reports.collect())
+}

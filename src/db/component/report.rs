@@ -1,0 +1,77 @@
+//! A node's report that it booted, and with which BSS token.
+
+use std::collections::BTreeMap;
+
+use super::super::{Connection, DbError, error::doing};
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// It is kept; the session that holds the component has been told.
+    Recorded,
+    /// The node is being switched off or configured: what it says about itself is not wanted now (BOS's 409).
+    Refused,
+    /// There is no such component.
+    Unknown,
+}
+
+/// Keeps reports, each a component's id and its token (the last one of several counts), in one statement. As in BOS a token
+/// that is not known leaves the actual artifacts and their `last_updated` alone. With `refuse_busy` BOS's rule for
+/// a single PATCH holds: an enabled component that is not stable is only believed after a power-on.
+pub async fn report(
+    conn: &mut Connection,
+    reports: &[(String, String)],
+    refuse_busy: bool,
+) -> Result<Vec<(String, ReportOutcome)>, DbError> {
+    let newest: BTreeMap<&str, &str> =
+        reports.iter().map(|(xname, token)| (xname.as_str(), token.as_str())).collect();
+    let (xnames, tokens): (Vec<&str>, Vec<&str>) = newest.into_iter().unzip();
+    let rows = sqlx::query!(
+        r#"with reported as materialized (
+             select c.component_id, w.token, p.claimed_by, t.boot_artifacts_id,
+                    $3 and c.enabled and p.phase <> '' and p.last_action <> 'powering_on' as refused
+               from unnest($1::text[], $2::text[]) w(xname, token)
+               join lateral (select * from component x where x.xname = w.xname and x.retired_at is null) c on true
+               join lateral (select * from component_progress y where y.component_id = c.component_id) p on true
+               left join lateral (select * from boot_token z where z.token = w.token) t on true),
+           locked as materialized (
+             select x.component_id
+               from (select component_id from reported where refused is not true order by component_id) w
+               join lateral (select y.component_id from component y where y.component_id = w.component_id for update) x
+                 on true),
+           kept as (
+             update component c
+                set actual_token = r.token, reported_at = clock_timestamp(),
+                    actual_boot_artifacts_id = coalesce(r.boot_artifacts_id, c.actual_boot_artifacts_id),
+                    actual_updated_at = case when r.boot_artifacts_id is null then c.actual_updated_at
+                                             else clock_timestamp() end
+               from reported r
+              where c.component_id = any (array(select component_id from locked)) and c.component_id = r.component_id),
+           told as (
+             select pg_notify('bosun_session_' || claimed_by, 'report ' || string_agg(component_id::text, ','))::text
+               from (select component_id, claimed_by,
+                            row_number() over (partition by claimed_by order by component_id) / 700 as part
+                       from reported where claimed_by is not null and refused is not true) n
+              group by claimed_by, part)
+           select w.xname as "xname!", r.component_id is not null as "known!", coalesce(r.refused, false) as "refused!",
+                  (select count(*) from told) as told
+             from unnest($1::text[]) w(xname)
+             left join component c on c.xname = w.xname
+             left join reported r on r.component_id = c.component_id"#,
+        &xnames as &[&str],
+        &tokens as &[&str],
+        refuse_busy,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("keep reports"))?;
+    let outcomes = rows.into_iter().map(|row| {
+        let outcome = match (row.known, row.refused) {
+            (false, _) => ReportOutcome::Unknown,
+            (true, true) => ReportOutcome::Refused,
+            (true, false) => ReportOutcome::Recorded,
+        };
+        (row.xname, outcome)
+    });
+    Ok(outcomes.collect())
+}

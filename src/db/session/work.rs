@@ -1,0 +1,54 @@
+//! What `serve` has to do for sessions: admit those that wait, find workers for those that need one.
+
+use crate::model::session::SessionId;
+
+use super::super::{Connection, DbError, error::doing};
+
+/// A session that needs a worker and has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// Its number.
+    pub session: SessionId,
+    /// Its name.
+    pub name: String,
+    /// The epoch of its last lease; 0: it never had one.
+    pub epoch: i64,
+    /// Too many workers died without a new result in between: park it instead.
+    pub budget_spent: bool,
+}
+
+/// Sessions that are under way, or have a command to obey, and nobody holds their lease; oldest first.
+pub async fn need_worker(conn: &mut Connection) -> Result<Vec<Needed>, DbError> {
+    let rows = sqlx::query!(
+        r#"select s.session_id, s.name, l.epoch, l.takeovers >= l.max_takeovers as "budget_spent!"
+             from session s join session_lease l on l.session_id = s.session_id
+            where s.session_id in (
+                    select session_id from session where state in ('running', 'cancelling')
+                    union all
+                    select c.session_id from command c where c.obeyed_at is null)
+              and s.state <> 'waiting'
+              and (l.worker is null or coalesce(l.valid_until, '-infinity') <= clock_timestamp())
+            order by s.session_id limit 1000"#
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("look for sessions without a worker"))?;
+    let needed = rows.into_iter().map(|row| Needed {
+        session: SessionId(row.session_id),
+        name: row.name,
+        epoch: row.epoch,
+        budget_spent: row.budget_spent,
+    });
+    Ok(needed.collect())
+}
+
+/// Sessions that wait for admission, first come first; at most 1,000.
+pub async fn waiting(conn: &mut Connection) -> Result<Vec<SessionId>, DbError> {
+    let ids = sqlx::query_scalar!(
+        "select session_id from session where state = 'waiting' and deleted_at is null order by session_id limit 1000"
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("look for waiting sessions"))?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
