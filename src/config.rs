@@ -288,6 +288,15 @@ pub struct WorkerArgs {
     /// The session's number
     #[arg(long, value_name = "ID")]
     pub session: i64,
+    /// The worker's name in the lease; unique per launch
+    #[arg(long, env = "BOSUN_WORKER_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+    /// How long the lease lives without a heartbeat
+    #[arg(long, env = "BOSUN_LEASE_TIME", default_value = "30s", value_parser = parse_duration)]
+    pub lease_time: Duration,
+    /// Stop as on SIGTERM when the standard input closes: whoever started this is gone
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
     /// The database
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -69,7 +69,7 @@ pub struct ErrorText {
     pub id: i32,
     /// The reason's name.
     pub code: ReasonCode,
-    /// The whole text, as shown.
+    /// The service's words; may be empty.
     pub text: String,
 }
 

@@ -39,6 +39,12 @@ impl Flow {
         counts
     }
 
+    /// Everybody who failed.
+    pub fn failed(&self) -> Vec<crate::model::plan::Ordinal> {
+        let failed = self.components.iter().enumerate().filter(|(_, component)| component.failed.is_some());
+        failed.map(|(index, _)| crate::model::plan::Ordinal(index as u32)).collect()
+    }
+
     /// How the session ended, once everybody's way has.
     pub(super) fn outcome(&self) -> Outcome {
         let counts = self.counts();

@@ -334,9 +334,9 @@ impl Flow {
         }
     }
 
-    /// Whom an open effect covers, and since when.
-    pub fn effect(&self, effect: EffectNo) -> Option<OpenEffect> {
-        self.effects.get(&effect).map(|call| call.open(effect))
+    /// The step of an open effect, whom it covers, and since when.
+    pub fn effect(&self, effect: EffectNo) -> Option<(StepNo, OpenEffect)> {
+        self.effects.get(&effect).map(|call| (call.step, call.open(effect)))
     }
 
     /// Everybody who waits for their node's report: power-on or boot.

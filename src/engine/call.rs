@@ -1,0 +1,181 @@
+//! Carrying out: calls, searches and observations, each a future of its own that owns what it needs.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    clients::Services,
+    model::{
+        Timestamp,
+        component::Report,
+        effect::EffectNo,
+        plan::{Ordinal, Plan, StepNo},
+        verb::{Call, CallError, Member, OpenEffect, Shared, Sight},
+    },
+    plan::flow::{Flow, Input},
+    steps,
+};
+
+use super::{clock::Clock, heartbeat::Fence};
+
+/// The longest an observation may take, whatever its client allows: one that hangs must not blind its step.
+const OBSERVATION_MAX: Duration = Duration::from_secs(120);
+
+/// What came of something that was carried out.
+#[derive(Debug)]
+pub enum Outcome {
+    /// To be fed to the flow.
+    Input(Input),
+    /// The lease's safe time passed first: nothing may be concluded.
+    Fenced,
+}
+
+/// Whatever is under way.
+pub struct Hands {
+    plan: Arc<Plan>,
+    services: Arc<Services>,
+    session: Arc<str>,
+    clock: Clock,
+    fence: Fence,
+    /// Calls that change the world; their answers are worth waiting for when the worker stops.
+    pub calls: JoinSet<Outcome>,
+    /// Questions.
+    pub questions: JoinSet<Outcome>,
+}
+
+/// A component as a call or observation owns it.
+struct Held {
+    ordinal: Ordinal,
+    rung: u8,
+    since: Timestamp,
+    last_power: Option<Timestamp>,
+    powered_on: Option<Timestamp>,
+    noticed: bool,
+    reported: Option<Report>,
+}
+
+/// A step and components, ready to be asked about.
+struct Batch {
+    plan: Arc<Plan>,
+    session: Arc<str>,
+    step: StepNo,
+    held: Vec<Held>,
+    now: Timestamp,
+}
+
+impl Batch {
+    fn members(&self) -> Vec<Member<'_>> {
+        let member = |held: &'_ Held| -> (usize, u8) { (held.ordinal.0 as usize, held.rung) };
+        self.held
+            .iter()
+            .map(|held| Member {
+                ordinal: held.ordinal,
+                xname: &self.plan.members[member(held).0].xname,
+                rung: held.rung,
+                since: held.since,
+                last_power: held.last_power,
+                powered_on: held.powered_on,
+                noticed: held.noticed,
+                reported: held.reported.as_ref(),
+            })
+            .collect()
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        let slice = &self.plan.slices[self.plan.steps[self.step.0 as usize].slice.0 as usize];
+        let artifacts = slice.artifacts.as_ref();
+        Shared {
+            session: &self.session,
+            artifacts: artifacts.map(|artifacts| &artifacts.artifacts),
+            artifacts_id: artifacts.map(|artifacts| artifacts.id),
+            image: artifacts.and_then(|artifacts| artifacts.image.as_deref()),
+            configuration: slice.configuration.as_deref(),
+            now: self.now,
+        }
+    }
+
+    fn verb(&self) -> &crate::model::verb::Verb {
+        &self.plan.steps[self.step.0 as usize].verb
+    }
+}
+
+impl Hands {
+    /// Idle hands.
+    pub fn new(plan: Arc<Plan>, services: Arc<Services>, session: &str, clock: Clock, fence: Fence) -> Self {
+        let session = Arc::from(session);
+        Self { plan, services, session, clock, fence, calls: JoinSet::new(), questions: JoinSet::new() }
+    }
+
+    fn batch(&self, flow: &Flow, step: StepNo, ordinals: &[Ordinal]) -> Batch {
+        let held = ordinals.iter().map(|ordinal| {
+            let view = flow.member(step, *ordinal);
+            Held {
+                ordinal: *ordinal,
+                rung: view.rung,
+                since: view.since,
+                last_power: view.last_power,
+                powered_on: view.powered_on,
+                noticed: view.noticed,
+                reported: view.reported.cloned(),
+            }
+        });
+        Batch {
+            plan: self.plan.clone(),
+            session: self.session.clone(),
+            step,
+            held: held.collect(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// Makes a call whose intent is durable.
+    pub fn call(&mut self, flow: &Flow, effect: EffectNo, step: StepNo, rung: u8, members: &[Ordinal]) {
+        let batch = self.batch(flow, step, members);
+        let (services, fence) = (self.services.clone(), self.fence.clone());
+        self.calls.spawn(async move {
+            let members = batch.members();
+            let call = Call { effect, rung, members: &members, shared: batch.shared() };
+            tokio::select! {
+                biased;
+                () = fence.passed() => Outcome::Fenced,
+                answer = steps::act(batch.verb(), &services, &call) => Outcome::Input(Input::Answered(effect, answer)),
+            }
+        });
+    }
+
+    /// Looks for a lost call.
+    pub fn find(&mut self, flow: &Flow, effect: EffectNo) {
+        let Some((step, open)) = flow.effect(effect) else { return };
+        let batch = self.batch(flow, step, &open.members);
+        let services = self.services.clone();
+        self.questions.spawn(async move {
+            let members = batch.members();
+            let call = Call { effect, rung: open.rung, members: &members, shared: batch.shared() };
+            let found = bounded(steps::find(batch.verb(), &services, &call, open.intended_at)).await;
+            Outcome::Input(Input::Found(effect, found))
+        });
+    }
+
+    /// Asks what became of components.
+    pub fn observe(&mut self, flow: &Flow, step: StepNo, members: &[Ordinal], open: Vec<OpenEffect>) {
+        let batch = self.batch(flow, step, members);
+        let services = self.services.clone();
+        self.questions.spawn(async move {
+            let members = batch.members();
+            let sight = Sight { members: &members, open: &open, shared: batch.shared() };
+            let seen = bounded(steps::observe(batch.verb(), &services, &sight)).await;
+            Outcome::Input(Input::Saw { step, asked_at: batch.now, seen })
+        });
+    }
+}
+
+async fn bounded<T>(question: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    tokio::time::timeout(OBSERVATION_MAX, question).await.unwrap_or_else(|_| {
+        Err(CallError::Transient {
+            service: "the service",
+            text: format!("no answer within {} s", OBSERVATION_MAX.as_secs()),
+            retry_after: None,
+        })
+    })
+}

@@ -1,0 +1,426 @@
+//! The loop of a worker: one session, one writer.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clients::Services,
+    db::{
+        self, Connection, DbError,
+        lease::{Lease, Taken},
+        listen::Heard,
+    },
+    model::{
+        Timestamp,
+        command::{Command, CommandKind, CommandRequest, PendingCommand},
+        event::{EventKind, NewEvent},
+        plan::{Ordinal, Plan, StepNo},
+        session::SessionId,
+    },
+    plan::flow::{Flow, Input, Output, Pace},
+};
+
+use super::{
+    EngineError, EngineSettings, Exit,
+    call::{Hands, Outcome},
+    clock::Clock,
+    heartbeat::{self, Heartbeat},
+    journal::{Halt, Journal},
+    memory,
+    record::Recorder,
+};
+
+/// How often everything that hints announce is looked for anyway.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a planned stop waits for the answers to calls that are under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between two tries for a lease that somebody has.
+const LEASE_PAUSE: Duration = Duration::from_millis(500);
+/// How long reports are gathered once the first has come.
+const REPORTS_GATHER: Duration = Duration::from_millis(40);
+/// Most inputs fed at once: what arrives together is written together.
+const INPUTS_MAX: usize = 256;
+
+/// Drives a session until it is over, needs an operator, or `stop` is asked for.
+pub async fn run(
+    settings: &EngineSettings,
+    services: Arc<Services>,
+    session: SessionId,
+    stop: CancellationToken,
+) -> Result<Exit, EngineError> {
+    let mut connection = db::open(&settings.database_url, "bosun worker").await?;
+    let Some((lease, taken)) = take_lease(settings, &mut connection, session, &stop).await? else {
+        return Ok(if stop.is_cancelled() { Exit::Planned } else { Exit::Done });
+    };
+    let clock = Clock::new(lease.at());
+    let heart = heartbeat::spawn(settings.database_url.clone(), lease.clone(), taken, clock.clone())?;
+    let driven = match Driver::load(settings, services, connection, &lease, heart, clock).await {
+        Ok(driver) => driver.drive(stop).await,
+        Err(halt) => Err(halt),
+    };
+    match driven {
+        Ok(exit) => Ok(exit),
+        Err(Halt::LeaseLost) => {
+            tracing::warn!(%session, epoch = lease.epoch(), "another worker has the lease; stopping without a word");
+            Ok(Exit::Done)
+        }
+        Err(Halt::CommitsLost { confirmed, found }) => {
+            let reason = format!(
+                "the database lost commits: it had confirmed event {confirmed} and now ends at {found}; compare the \
+                 machine with the history, then resume"
+            );
+            park(settings, session, &lease, &reason).await
+        }
+        Err(Halt::Error(EngineError::Db(DbError::Unknown { what, value }))) => {
+            let reason = format!("{what} is {value}, which this version does not know; nothing is guessed");
+            park(settings, session, &lease, &reason).await
+        }
+        Err(Halt::Error(error)) => Err(error),
+    }
+}
+
+async fn take_lease(
+    settings: &EngineSettings,
+    connection: &mut Connection,
+    session: SessionId,
+    stop: &CancellationToken,
+) -> Result<Option<(Lease, Instant)>, EngineError> {
+    loop {
+        let asked = Instant::now();
+        match db::lease::take(connection, &session, &settings.worker, settings.lease_time).await? {
+            Taken::Lease(lease) => return Ok(Some((lease, asked))),
+            Taken::NotNeeded(state) => {
+                tracing::info!(%session, state = state.label(), "the session needs no worker");
+                return Ok(None);
+            }
+            Taken::BudgetSpent => {
+                db::session::park(connection, &session, super::BUDGET_SPENT).await?;
+                return Ok(None);
+            }
+            Taken::HeldUntil(_) => {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(None),
+                    () = tokio::time::sleep(LEASE_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Automation stops here; a person looks.
+async fn park(
+    settings: &EngineSettings,
+    session: SessionId,
+    lease: &Lease,
+    reason: &str,
+) -> Result<Exit, EngineError> {
+    let mut connection = db::open(&settings.database_url, "bosun worker").await?;
+    db::lease::release(&mut connection, lease).await?;
+    db::session::park(&mut connection, &session, reason).await?;
+    tracing::error!(%session, reason, "the session is stuck");
+    Ok(Exit::Done)
+}
+
+/// A worker with everything in its hands.
+struct Driver {
+    plan: Arc<Plan>,
+    flow: Flow,
+    recorder: Recorder,
+    journal: Journal,
+    hands: Hands,
+    heart: Heartbeat,
+    clock: Clock,
+    ordinals: HashMap<i32, Ordinal>,
+    wake: Option<Timestamp>,
+    next_poll: Instant,
+    over: bool,
+}
+
+impl Driver {
+    async fn load(
+        settings: &EngineSettings,
+        services: Arc<Services>,
+        mut connection: Connection,
+        lease: &Lease,
+        heart: Heartbeat,
+        clock: Clock,
+    ) -> Result<Self, Halt> {
+        let pace = Pace::default();
+        let remembered = memory::load(&mut connection, &lease.session()).await?;
+        let plan = remembered.plan.clone();
+        let alive_for = pace.call_alive_for.to_std().unwrap_or_default();
+        let titles = remembered.titles.clone();
+        let session = titles.session.clone();
+        let recorder = Recorder::new(plan.clone(), titles, remembered.last_seq, remembered.errors, alive_for);
+        let fence = heart.fence.clone();
+        let hands = Hands::new(plan.clone(), services, &session, clock.clone(), fence.clone());
+        let url = settings.database_url.clone();
+        let mut driver = Self {
+            flow: Flow::new(plan.clone(), &remembered.past, pace),
+            ordinals: plan
+                .members
+                .iter()
+                .zip(0..)
+                .map(|(member, n)| (member.component.0, Ordinal(n)))
+                .collect(),
+            journal: Journal::new(url, connection, lease.clone(), fence, remembered.last_seq),
+            plan,
+            recorder,
+            hands,
+            heart,
+            clock,
+            wake: None,
+            next_poll: Instant::now() + POLL_INTERVAL,
+            over: false,
+        };
+        let data = json!({
+            "worker": settings.worker, "epoch": lease.epoch(), "previous": lease.takeover(),
+            "take_over": lease.takeover().is_some(),
+        });
+        let line = driver.recorder.line(NewEvent { kind: EventKind::LeaseAcquired, actor: None, data });
+        driver.journal.save(&line).await?;
+        Ok(driver)
+    }
+
+    async fn drive(mut self, stop: CancellationToken) -> Result<Exit, Halt> {
+        let outputs = self.flow.start(self.clock.now());
+        self.carry_out(outputs, Vec::new(), true).await?;
+        self.obey().await?;
+        loop {
+            if self.over {
+                self.journal.release().await?;
+                return Ok(Exit::Done);
+            }
+            if self.flow.mode().waits_for_operator() && self.flow.is_idle() && !self.obey().await? {
+                self.journal.release().await?;
+                return Ok(Exit::Done);
+            }
+            if stop.is_cancelled() {
+                return self.stop().await;
+            }
+            let inputs = self.inputs(&stop).await?;
+            if inputs.is_empty() && stop.is_cancelled() {
+                continue;
+            }
+            let outputs = self.flow.feed_all(self.clock.now(), inputs);
+            self.carry_out(outputs, Vec::new(), true).await?;
+        }
+    }
+
+    /// Waits for the next thing to happen and takes what arrived together with it.
+    async fn inputs(&mut self, stop: &CancellationToken) -> Result<Vec<Input>, Halt> {
+        let wake = self.wake.map_or(self.next_poll, |at| self.clock.instant(at).min(self.next_poll));
+        let mut inputs = Vec::new();
+        let mut hints = Vec::new();
+        tokio::select! {
+            biased;
+            () = self.heart.fence.passed() => return Err(EngineError::Fenced.into()),
+            () = stop.cancelled() => return Ok(inputs),
+            Some(done) = self.hands.calls.join_next() => inputs.push(input(done)?),
+            Some(done) = self.hands.questions.join_next() => inputs.push(input(done)?),
+            Some(hint) = self.heart.hints.recv() => hints.push(hint),
+            () = tokio::time::sleep_until(wake.into()) => inputs.push(Input::Tick),
+        }
+        while inputs.len() < INPUTS_MAX {
+            match self.hands.calls.try_join_next().or_else(|| self.hands.questions.try_join_next()) {
+                Some(done) => inputs.push(input(done)?),
+                None => break,
+            }
+        }
+        while let Ok(hint) = self.heart.hints.try_recv() {
+            hints.push(hint);
+        }
+        self.follow(hints, &mut inputs).await?;
+        Ok(inputs)
+    }
+
+    /// Reads what hints announce, and now and then what none announced.
+    async fn follow(&mut self, hints: Vec<Heard>, inputs: &mut Vec<Input>) -> Result<(), Halt> {
+        let mut reported: Vec<i32> = Vec::new();
+        let mut command = false;
+        let mut everything = Instant::now() >= self.next_poll;
+        let mut hints = hints;
+        if hints.iter().any(|hint| matches!(hint, Heard::Reports(_))) {
+            // Nodes boot in crowds: reports that arrive together are written together.
+            tokio::time::sleep(REPORTS_GATHER).await;
+            while let Ok(hint) = self.heart.hints.try_recv() {
+                hints.push(hint);
+            }
+        }
+        for hint in hints {
+            match hint {
+                Heard::Reports(components) => reported.extend(components),
+                Heard::Command => command = true,
+                Heard::Gap => everything = true,
+                Heard::Launcher => {}
+            }
+        }
+        if everything {
+            self.next_poll = Instant::now() + POLL_INTERVAL;
+            command = true;
+            let waiting = self.flow.awaits_report();
+            reported.extend(waiting.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].component.0));
+        }
+        reported.sort_unstable();
+        reported.dedup();
+        if !reported.is_empty() {
+            let reports =
+                self.journal.read(async |connection| db::component::reports(connection, &reported).await);
+            let reports = reports.await?;
+            let known = reports.into_iter().filter_map(|(component, report)| {
+                self.ordinals.get(&component).map(|ordinal| (*ordinal, report))
+            });
+            inputs.push(Input::Reported(known.collect()));
+        }
+        if command {
+            self.obey().await?;
+        }
+        Ok(())
+    }
+
+    /// Obeys the commands that wait; whether there were any.
+    async fn obey(&mut self) -> Result<bool, Halt> {
+        let session = self.journal.session();
+        let pending =
+            self.journal.read(async |connection| db::command::pending(connection, &session).await).await?;
+        let any = !pending.is_empty();
+        for PendingCommand { id, request, actor } in pending {
+            match self.understand(&request) {
+                Ok(command) => {
+                    let reason = request.reason.clone();
+                    let outputs = self.flow.feed(self.clock.now(), Input::Command { command, actor, reason });
+                    let answer = answer_of(&outputs);
+                    self.carry_out(outputs, vec![(id, answer)], true).await?;
+                }
+                Err(why) => {
+                    let data = json!({ "command": request.kind, "answer": why, "refused": true });
+                    let event = NewEvent { kind: EventKind::Command, actor: Some(actor), data };
+                    self.carry_out(vec![Output::Event(event)], vec![(id, why)], true).await?;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    fn understand(&self, request: &CommandRequest) -> Result<Command, String> {
+        let members: Vec<Ordinal> =
+            request.components.iter().filter_map(|component| self.ordinals.get(component).copied()).collect();
+        if members.is_empty() && !request.components.is_empty() {
+            return Err("none of the components named is in this session".to_owned());
+        }
+        let step = match &request.step {
+            Some(name) => Some(self.step(name, &members)?),
+            None => None,
+        };
+        Ok(match request.kind {
+            CommandKind::Pause => Command::Pause,
+            CommandKind::Resume => Command::Resume,
+            CommandKind::Cancel => Command::Cancel,
+            CommandKind::Retry => Command::Retry { members, from: step },
+            CommandKind::Restart => {
+                Command::Restart { step: step.ok_or("restart needs the name of a step")?, members }
+            }
+            CommandKind::Skip => Command::Skip { members, step },
+        })
+    }
+
+    /// The step of this name: `compute/power_off`, or `power_off` where only one boot set is meant.
+    fn step(&self, name: &str, members: &[Ordinal]) -> Result<StepNo, String> {
+        let slice = members.first().map(|ordinal| self.plan.members[ordinal.0 as usize].slice);
+        let matches = |step: &crate::model::plan::Step| {
+            let short = step.name.rsplit('/').next() == Some(name);
+            step.name == name || (short && slice.is_none_or(|slice| slice == step.slice))
+        };
+        let found: Vec<usize> = self
+            .plan
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| matches(step))
+            .map(|(index, _)| index)
+            .collect();
+        match found.as_slice() {
+            [one] => Ok(StepNo(*one as i16)),
+            [] => {
+                let names: Vec<&str> = self.plan.steps.iter().map(|step| step.name.as_str()).collect();
+                Err(format!("there is no step '{name}'; the steps are {}", names.join(", ")))
+            }
+            several => {
+                let names: Vec<&str> =
+                    several.iter().map(|index| self.plan.steps[*index].name.as_str()).collect();
+                Err(format!("'{name}' is the name of several steps; say one of {}", names.join(", ")))
+            }
+        }
+    }
+
+    /// Makes durable what has to be, then does what follows.
+    async fn carry_out(
+        &mut self,
+        outputs: Vec<Output>,
+        commands: Vec<(i64, String)>,
+        issue: bool,
+    ) -> Result<(), Halt> {
+        if let Some(checkpoint) = self.recorder.checkpoint(&self.flow, &outputs, commands, issue) {
+            if let Some(at) = self.journal.save(&checkpoint).await? {
+                self.clock.heard(at, Instant::now());
+            }
+        }
+        self.wake = None;
+        for output in outputs {
+            match output {
+                Output::Call { effect, step, rung, members } if issue => {
+                    self.hands.call(&self.flow, effect, step, rung, &members);
+                }
+                Output::Find(effect) if issue => self.hands.find(&self.flow, effect),
+                Output::Observe { step, members, effects } if issue => {
+                    self.hands.observe(&self.flow, step, &members, effects);
+                }
+                Output::Wake(at) => self.wake = Some(at),
+                Output::Over(_) => self.over = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A planned stop: nothing new is issued, answers that are on their way are kept, the lease is given back.
+    async fn stop(mut self) -> Result<Exit, Halt> {
+        let patience = Instant::now() + STOP_PATIENCE;
+        while !self.hands.calls.is_empty() && !self.over {
+            let answer = tokio::time::timeout_at(patience.into(), self.hands.calls.join_next()).await;
+            let Ok(Some(done)) = answer else { break };
+            let outputs = self.flow.feed(self.clock.now(), input(done)?);
+            self.carry_out(outputs, Vec::new(), false).await?;
+        }
+        if !self.over {
+            let data = json!({ "calls_unanswered": self.hands.calls.len() });
+            let line = self.recorder.line(NewEvent { kind: EventKind::LeaseReleased, actor: None, data });
+            self.journal.save(&line).await?;
+        }
+        self.journal.release().await?;
+        Ok(if self.over { Exit::Done } else { Exit::Planned })
+    }
+}
+
+fn input(done: Result<Outcome, tokio::task::JoinError>) -> Result<Input, Halt> {
+    match done {
+        Ok(Outcome::Input(input)) => Ok(input),
+        Ok(Outcome::Fenced) => Err(EngineError::Fenced.into()),
+        // A panic in a verb is a defect of ours; the process dies of it and the crash budget counts it.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn answer_of(outputs: &[Output]) -> String {
+    let answer = outputs.iter().find_map(|output| match output {
+        Output::Event(event) if event.kind == EventKind::Command => event.data.get("answer"),
+        _ => None,
+    });
+    answer.and_then(|answer| answer.as_str()).unwrap_or("obeyed").to_owned()
+}

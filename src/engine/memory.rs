@@ -1,0 +1,107 @@
+//! What a session remembers: the plan, and the past as the flow wants it (ordinals, not component numbers).
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    db::{self, Connection},
+    model::{
+        effect::Effect,
+        plan::{Ordinal, Plan},
+        reason::Reason,
+        result::{Fact, PastFact},
+        session::SessionId,
+    },
+    plan::flow::Past,
+};
+
+use super::{EngineError, record::Titles};
+
+/// Everything a worker needs to go on.
+pub struct Memory {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What happened before.
+    pub past: Past,
+    /// What the session is called.
+    pub titles: Titles,
+    /// The last event.
+    pub last_seq: i64,
+    /// Error texts that are kept already.
+    pub errors: HashMap<Reason, i32>,
+}
+
+/// Loads a session.
+pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Memory, EngineError> {
+    let row = db::session::get_by_id(connection, session).await?;
+    let plan = db::plan::load(connection, session).await?;
+    let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
+    let ordinal = |component: i32| ids.binary_search(&component).ok().map(|index| Ordinal(index as u32));
+    let ordinals = |components: &[i32]| components.iter().filter_map(|id| ordinal(*id)).collect::<Vec<_>>();
+
+    let results = db::result::list(connection, session).await?;
+    let facts = results.into_iter().map(|stored| PastFact {
+        seq: stored.seq,
+        at: stored.at,
+        fact: Fact {
+            step: stored.step,
+            run: stored.run,
+            kind: stored.kind,
+            attempts: stored.attempts,
+            reason: stored.reason,
+            decision: stored.decision,
+            sent_to: stored.sent_to,
+            members: ordinals(&stored.components),
+        },
+    });
+    let facts = facts.collect();
+    let effects = db::effect::list(connection, session).await?;
+    let effects = effects.into_iter().map(|stored| Effect {
+        no: stored.no,
+        step: stored.step,
+        rung: stored.rung,
+        members: ordinals(&stored.components),
+        state: stored.state,
+        reference: stored.reference,
+        token: stored.token,
+        seq: stored.seq,
+        intended_at: stored.intended_at,
+        dead_at: stored.dead_at,
+    });
+    let effects = effects.collect();
+    let opened = db::step_edge::opened(connection, session).await?;
+    let edge = |ends: &(_, _)| plan.edges.iter().position(|edge| (edge.from, edge.to) == *ends);
+    let reports = db::component::reports(connection, &ids).await?;
+    let progress = db::component_progress::last_power(connection, &ids).await?;
+    let admitted_at = row.admitted_at.unwrap_or(row.created_at);
+    let past = Past {
+        facts,
+        effects,
+        opened: opened.iter().filter_map(edge).collect(),
+        state: Some(row.state),
+        reports: reports.into_iter().filter_map(|(id, report)| Some((ordinal(id)?, report))).collect(),
+        // Our own power effects are among our effects; older ones are somebody else's.
+        last_power: progress
+            .iter()
+            .filter_map(|row| {
+                Some((ordinal(row.component)?, row.last_power_at.filter(|at| *at < admitted_at)?))
+            })
+            .collect(),
+        claimed: progress
+            .iter()
+            .filter(|row| row.claimed_by == Some(*session))
+            .filter_map(|row| ordinal(row.component))
+            .collect(),
+    };
+    let texts = db::error_text::list(connection, session).await?;
+    Ok(Memory {
+        past,
+        titles: Titles {
+            session: row.new.name.to_string(),
+            template: row.new.template_name,
+            operation: row.new.operation,
+        },
+        last_seq: db::event::last_seq(connection, session).await?,
+        errors: texts.into_iter().map(|error| (Reason::new(error.code, error.text), error.id)).collect(),
+        plan: Arc::new(plan),
+    })
+}
