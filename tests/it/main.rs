@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod engine;
 mod floors;
 mod plans;
 mod sim;
+mod support;
 mod wire;
