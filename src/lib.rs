@@ -13,6 +13,7 @@
 //! A noun has the same file name in every room: a session is `model/session.rs`, `db/session.rs`, `api/session.rs`,
 //! `cli/session.rs`.
 
+pub mod admit;
 pub mod cli;
 pub mod clients;
 pub mod config;

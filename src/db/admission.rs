@@ -43,7 +43,7 @@ pub struct Admission {
     pub template: SessionTemplate,
     /// The text of the workflow it was compiled from.
     pub workflow: String,
-    /// The plan; the numbers of its artifacts are found here.
+    /// The plan; the numbers of its artifacts are found here. One without members is over at once: nothing to do.
     pub plan: Plan,
     /// Its hash.
     pub plan_hash: String,
@@ -99,7 +99,10 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     let started = sqlx::query!(
         "with started as (
            update session
-              set state = 'running', session_template_version_id = $2, workflow_version_id = $3, members = $4,
+              set state = case when $13 then 'ended' else 'running' end,
+                  outcome = case when $13 then 'nothing_to_do' end, skipped = case when $13 then $5 else 0 end,
+                  started_at = case when $13 then clock_timestamp() end,
+                  ended_at = case when $13 then clock_timestamp() end, session_template_version_id = $2, workflow_version_id = $3, members = $4,
                   skipped_at_admission = $5, plan_format = $6, plan_hash = $7, unknown_policy = $8,
                   service_patience = make_interval(secs => $9), admitted_at = clock_timestamp()
             where session_id = $1 and state = 'waiting'
@@ -124,6 +127,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
         event.kind.label(),
         event.actor,
         event.data,
+        plan.members.is_empty(),
     )
     .fetch_optional(conn)
     .await
@@ -147,6 +151,12 @@ async fn artifact_numbers(conn: &mut Connection, plan: &Plan) -> Result<Vec<Opti
         .iter()
         .map(|slice| slice.artifacts.as_ref().and_then(|_| numbers.next()).map(|id| id.0))
         .collect())
+}
+
+/// Who holds any of these components (ascending) now.
+pub async fn holders(conn: &mut Connection, components: &[i32]) -> Result<Vec<Holder>, DbError> {
+    // No session has this number: every holder is somebody else.
+    claim::holders(conn, SessionId(0), components).await
 }
 
 fn only_configures(verb: &Verb) -> bool {

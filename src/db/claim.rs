@@ -98,7 +98,11 @@ async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<
 }
 
 /// Who holds components that somebody else asked for.
-async fn holders(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<Vec<Holder>, DbError> {
+pub(super) async fn holders(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+) -> Result<Vec<Holder>, DbError> {
     let rows = sqlx::query!(
         r#"select s.name, array_agg(p.component_id order by p.component_id) as "components!"
              from unnest($2::int4[]) w(component_id)

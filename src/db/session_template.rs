@@ -65,6 +65,32 @@ pub async fn get(conn: &mut Connection, tenant: &str, name: &str) -> Result<Stor
     })
 }
 
+/// The content that a template's name stands for now, or stood for when a session was made from it, by version.
+pub async fn get_version(
+    conn: &mut Connection,
+    tenant: &str,
+    name: &str,
+    version: i64,
+) -> Result<SessionTemplate, DbError> {
+    let content = sqlx::query_scalar!(
+        "select v.content from session_template_version v
+          where v.session_template_version_id = $3
+            and (exists (select from session_template t
+                          where t.tenant = $1 and t.name = $2 and t.session_template_version_id = $3)
+                 or exists (select from session s
+                             where s.tenant = $1 and split_part(s.template_name, '@', 1) = $2
+                               and s.session_template_version_id = $3))",
+        tenant,
+        name,
+        version
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(doing("read a version of a session template"))?
+    .ok_or_else(|| DbError::NotFound { what: format!("version {version} of session template '{name}'") })?;
+    label::read_json("a session template", content)
+}
+
 /// All templates of a tenant (`None`: of everybody), by name.
 pub async fn list(conn: &mut Connection, tenant: Option<&str>) -> Result<Vec<StoredTemplate>, DbError> {
     let rows = sqlx::query!(

@@ -14,7 +14,7 @@ use petgraph::{
     Direction,
     algo::{has_path_connecting, toposort},
     graph::{DiGraph, NodeIndex},
-    visit::{Dfs, Reversed},
+    visit::{Dfs, EdgeRef, Reversed},
 };
 
 use super::Mistake;
@@ -139,7 +139,7 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
             Edge { from: numbers[&from], to: numbers[&to], kind: drawing.graph[edge] }
         })
         .collect();
-    edges.sort_by_key(|edge| (edge.from, edge.to));
+    edges.sort_by_key(|edge| (edge.from, edge.to, edge.kind != EdgeKind::PerComponent));
     let slices = boot_sets
         .iter()
         .map(|boot_set| Slice {
@@ -285,21 +285,25 @@ impl<'a> Drawing<'a> {
                 for name in &barrier.before {
                     for to in self.nearest(later, name, Direction::Outgoing) {
                         for &from in &after {
-                            // Of two barriers between the same steps the stricter one says it all; a barrier also
-                            // says what a per-component edge says.
-                            let kind = match self.graph.find_edge(from, to).map(|edge| self.graph[edge]) {
-                                Some(EdgeKind::Barrier { threshold_percent: other }) => {
-                                    EdgeKind::Barrier { threshold_percent: other.max(threshold_percent) }
-                                }
-                                Some(EdgeKind::PerComponent) | None => {
-                                    EdgeKind::Barrier { threshold_percent }
-                                }
-                            };
-                            self.graph.update_edge(from, to, kind);
+                            self.draw_barrier(from, to, threshold_percent);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Of two barriers between the same steps the stricter one says it all. A per-component edge stays beside a barrier.
+    fn draw_barrier(&mut self, from: NodeIndex, to: NodeIndex, threshold_percent: u8) {
+        let there = self.graph.edges_connecting(from, to).find_map(|edge| match edge.weight() {
+            EdgeKind::Barrier { threshold_percent } => Some((edge.id(), *threshold_percent)),
+            EdgeKind::PerComponent => None,
+        });
+        match there {
+            Some((edge, other)) => {
+                self.graph[edge] = EdgeKind::Barrier { threshold_percent: other.max(threshold_percent) };
+            }
+            None => drop(self.graph.add_edge(from, to, EdgeKind::Barrier { threshold_percent })),
         }
     }
 

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod engine;
+mod admission;
 mod floors;
 mod plans;
 mod sim;
-mod support;
 mod wire;

@@ -1,0 +1,52 @@
+//! What HSM says of the machine, asked once per admission.
+
+use super::Rejection;
+use crate::{
+    clients::{
+        Services,
+        hsm::{HsmComponent, HsmState},
+    },
+    model::{
+        selection::{Inventory, InventoryComponent},
+        session_template::Arch,
+        xname::canonical,
+    },
+};
+
+/// Asks HSM: nodes, groups, partitions, locks.
+pub async fn ask(services: &Services) -> Result<Inventory, Rejection> {
+    let hsm = &services.hsm;
+    let (nodes, groups, partitions, locked) =
+        tokio::try_join!(hsm.nodes(), hsm.groups(), hsm.partitions(), hsm.locked_nodes())?;
+    let set = |ids: Vec<String>| ids.iter().map(|id| canonical(id)).collect();
+    let held = nodes.iter().filter(|node| node.locked || node.reservation_disabled);
+    let locked = held.map(|node| canonical(&node.id)).chain(locked.iter().map(|id| canonical(id))).collect();
+    Ok(Inventory {
+        components: nodes.into_iter().map(component).collect(),
+        groups: groups.into_iter().map(|group| (group.label, set(group.members))).collect(),
+        partitions: partitions.into_iter().map(|part| (part.name, set(part.members))).collect(),
+        locked,
+    })
+}
+
+fn component(node: HsmComponent) -> (String, InventoryComponent) {
+    let component = InventoryComponent {
+        is_node: node.kind.eq_ignore_ascii_case("node"),
+        is_empty: node.state == HsmState::Empty,
+        enabled: node.enabled,
+        arch: arch(node.arch.as_deref()),
+        role: node.role,
+        sub_role: node.sub_role,
+    };
+    (canonical(&node.id), component)
+}
+
+/// HSM writes `UNKNOWN` in capitals, and leaves the field out of old records.
+fn arch(text: Option<&str>) -> Arch {
+    match text.unwrap_or_default().to_ascii_lowercase().as_str() {
+        "x86" => Arch::X86,
+        "arm" => Arch::Arm,
+        "other" => Arch::Other,
+        _ => Arch::Unknown,
+    }
+}

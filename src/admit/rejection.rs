@@ -1,0 +1,155 @@
+//! Why a session is not admitted: what is wrong, with what, and what to do next.
+
+use super::artifacts::ArtifactProblem;
+use crate::{
+    clients::ClientError,
+    db::DbError,
+    model::xname::{self, Xname},
+    plan::{Mistake, members::SelectionError},
+};
+
+/// Why a session is not admitted. Nothing was changed anywhere.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// No such session template.
+    #[error("session template '{0}' does not exist; see 'bosun template list'")]
+    NoTemplate(String),
+    /// No such operation.
+    #[error("there is no operation '{operation}'{hint}; there are {known}")]
+    NoOperation {
+        /// What was asked for.
+        operation: String,
+        /// What might be meant.
+        hint: String,
+        /// What there is.
+        known: String,
+    },
+    /// Something in the request contradicts itself or what exists.
+    #[error("{0}")]
+    Invalid(String),
+    /// The members cannot be found.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// A boot set cannot be booted.
+    #[error("boot set {boot_set}: {problem}")]
+    Artifacts {
+        /// The boot set.
+        boot_set: String,
+        /// What is wrong with it.
+        problem: ArtifactProblem,
+    },
+    /// A configuration that CFS does not have.
+    #[error(
+        "boot set {boot_set}: CFS has no configuration '{configuration}'; create it, or change the template"
+    )]
+    NoConfiguration {
+        /// The boot set.
+        boot_set: String,
+        /// The configuration.
+        configuration: String,
+    },
+    /// The workflow does not fit.
+    #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))]
+    Plan(Vec<Mistake>),
+    /// Others hold components of it.
+    #[error("{}; wait for it, cancel it, or leave these components out", holders(.0))]
+    Claimed(Vec<Claim>),
+    /// A session of this name exists.
+    #[error("session '{0}' exists already; choose another name")]
+    NameTaken(String),
+    /// A service does not answer: ask again later.
+    #[error("{service} does not answer: {text}; nothing was changed, ask again when it is back")]
+    Unavailable {
+        /// Who was asked.
+        service: &'static str,
+        /// What was seen.
+        text: String,
+    },
+    /// The database does not answer, or refuses.
+    #[error(transparent)]
+    Database(DbError),
+}
+
+/// What another session holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The session's name.
+    pub session: String,
+    /// What it holds of what was asked for, in natural order.
+    pub components: Vec<Xname>,
+}
+
+impl Rejection {
+    /// Whether the same request may be admitted later, without anybody changing it.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Database(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+impl From<ClientError> for Rejection {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unavailable { service, text, .. }
+            | ClientError::Unreadable { service, text }
+            | ClientError::Lost { service, text } => Self::Unavailable { service, text },
+            ClientError::Unauthorised { service, text } => Self::Unavailable {
+                service,
+                text: format!(
+                    "it does not accept our credentials ({text}); check the token file or the keys"
+                ),
+            },
+            ClientError::Refused { service, status, text } => {
+                Self::Unavailable { service, text: format!("it answered {status}: {text}") }
+            }
+            ClientError::TooLarge { service } => {
+                Self::Unavailable { service, text: "the question was too large for it".to_owned() }
+            }
+            ClientError::Configuration(text) => Self::Unavailable { service: "bosun", text },
+        }
+    }
+}
+
+impl From<DbError> for Rejection {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// How much of a message names what others hold.
+const SHOWN_CHARS_MAX: usize = 2_000;
+
+fn holders(claims: &[Claim]) -> String {
+    let each = claims.iter().map(|claim| {
+        let mut names = xname::fold(&claim.components);
+        if names.len() > SHOWN_CHARS_MAX {
+            names.truncate(SHOWN_CHARS_MAX);
+            names.push('…');
+        }
+        let components = match claim.components.len() {
+            1 => "1 component".to_owned(),
+            count => format!("{count} components"),
+        };
+        format!("session '{}' holds {components}: {names}", claim.session)
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_names_holder_and_components() {
+        let components = vec!["x1000c0s0b0n0".parse().unwrap(), "x1000c0s0b0n1".parse().unwrap()];
+        let claimed = Rejection::Claimed(vec![Claim { session: "night".to_owned(), components }]);
+        assert_eq!(
+            claimed.to_string(),
+            "session 'night' holds 2 components: x1000c0s0b0n[0-1]; wait for it, cancel it, or leave these \
+             components out"
+        );
+    }
+}

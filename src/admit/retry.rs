@@ -1,0 +1,144 @@
+//! Sends failed components of a session on their way again: what they gave back is claimed anew, the session reopened
+//! if it had ended, and the writer told, all in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Admit, Rejection, session::named};
+use crate::{
+    db::{self, result::FailedComponent},
+    model::{
+        command::{CommandKind, CommandRequest},
+        limit::{Dialect, Limit},
+        session::SessionId,
+    },
+    plan::members::SelectionError,
+};
+
+/// A request to try failed components again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryRequest {
+    /// The session's name.
+    pub session: String,
+    /// Whose; empty: nobody's.
+    pub tenant: String,
+    /// Only those that failed in this step, and then from there (`compute/await_boot`, or `await_boot` for every
+    /// boot set); otherwise every step sends its own back to where its `again` says.
+    pub step: Option<String>,
+    /// Only these, as a limit over the failed ones; empty: all of them.
+    pub limit: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// The session.
+    pub id: SessionId,
+    /// How many of its components.
+    pub components: usize,
+}
+
+impl Admit {
+    /// Tries failed components again.
+    ///
+    /// # Errors
+    /// Nothing has failed, others hold the components, or the database does not answer. Nothing was changed then.
+    pub async fn retry(&self, request: &RetryRequest) -> Result<Retried, Rejection> {
+        let mut conn = db::acquire(&self.pool).await?;
+        let session = db::session::get(&mut conn, &request.tenant, &request.session).await?;
+        let failed = db::result::failed(&mut conn, &session.id).await?;
+        drop(conn);
+        let chosen = choose(request, failed)?;
+        let names: BTreeMap<i32, _> =
+            chosen.iter().filter_map(|failed| Some((failed.component, failed.xname.parse().ok()?))).collect();
+        let components: Vec<i32> = chosen.iter().map(|failed| failed.component).collect();
+        let kind = if request.step.is_some() { CommandKind::Restart } else { CommandKind::Retry };
+        let command = CommandRequest {
+            kind,
+            step: request.step.clone(),
+            components: components.clone(),
+            reason: request.reason.clone(),
+        };
+        let count = components.len();
+        let readmitted =
+            db::admission::readmit_failed(&self.pool, session.id, components, command, request.actor.clone());
+        match readmitted.await? {
+            db::admission::Admitted::Session(id) => Ok(Retried { id, components: count }),
+            db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
+        }
+    }
+}
+
+/// Who of the failed is meant, by ascending number.
+fn choose(request: &RetryRequest, failed: Vec<FailedComponent>) -> Result<Vec<FailedComponent>, Rejection> {
+    let session = &request.session;
+    if failed.is_empty() {
+        return Err(Rejection::Invalid(format!(
+            "nothing has failed in session '{session}'; there is nothing to retry"
+        )));
+    }
+    let of_step = |found: &FailedComponent| {
+        request.step.as_deref().is_none_or(|step| {
+            found.step == step || found.step.rsplit_once('/').is_some_and(|(_, short)| short == step)
+        })
+    };
+    let limit = Limit::parse(&request.limit, Dialect::Bosun).map_err(SelectionError::from)?;
+    let ids: BTreeSet<&str> = failed.iter().map(|found| found.xname.as_str()).collect();
+    let within: BTreeSet<String> = limit.select(&ids, |_| None).into_iter().map(str::to_owned).collect();
+    let steps: BTreeSet<String> = failed.iter().map(|found| found.step.clone()).collect();
+    let chosen: Vec<FailedComponent> =
+        failed.into_iter().filter(|found| of_step(found) && within.contains(&found.xname)).collect();
+    if chosen.is_empty() {
+        let steps = steps.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Rejection::Invalid(format!(
+            "none of these has failed in session '{session}'; there are failures in {steps}"
+        )));
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed() -> Vec<FailedComponent> {
+        let one = |component: i32, step: &str| FailedComponent {
+            component,
+            xname: format!("x1000c0s{component}b0n0"),
+            step: step.to_owned(),
+            reason: "boot_timeout".to_owned(),
+            error: String::new(),
+            at: crate::model::Timestamp::UNIX_EPOCH,
+        };
+        vec![one(1, "compute/await_boot"), one(2, "uan/await_boot"), one(3, "compute/power_off")]
+    }
+
+    fn chosen(step: Option<&str>, limit: &str) -> Result<Vec<i32>, String> {
+        let request = RetryRequest {
+            session: "night".to_owned(),
+            tenant: String::new(),
+            step: step.map(str::to_owned),
+            limit: limit.to_owned(),
+            reason: None,
+            actor: "admin".to_owned(),
+        };
+        let chosen = choose(&request, failed()).map_err(|error| error.to_string())?;
+        Ok(chosen.iter().map(|failed| failed.component).collect())
+    }
+
+    #[test]
+    fn step_and_limit_narrow_what_is_tried_again() {
+        assert_eq!(chosen(None, ""), Ok(vec![1, 2, 3]));
+        assert_eq!(chosen(Some("await_boot"), ""), Ok(vec![1, 2]));
+        assert_eq!(chosen(Some("uan/await_boot"), ""), Ok(vec![2]));
+        assert_eq!(chosen(None, "x1000c0s3b0n0"), Ok(vec![3]));
+        assert_eq!(
+            chosen(Some("power_on"), "").unwrap_err(),
+            "none of these has failed in session 'night'; there are failures in compute/await_boot, \
+             compute/power_off, uan/await_boot"
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! Admits the sessions that wait: those of `/v2`, which answers before anything is resolved.
+//!
+//! First come first served: while a service that the first one needs is down, those behind it wait too, or they could
+//! take its components. Nobody waits for ever: after [`super::AdmitSettings::service_patience`] a session is rejected.
+
+use super::{Admit, Rejection, SessionRequest};
+use crate::{
+    db::{self, session::Session},
+    model::plan::UnknownPolicy,
+};
+
+/// What a pass over the waiting sessions did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pass {
+    /// How many were admitted.
+    pub admitted: usize,
+    /// How many ended as rejected.
+    pub rejected: usize,
+    /// Why the others still wait.
+    pub waits_for: Option<String>,
+}
+
+impl Admit {
+    /// One pass over the sessions that wait, oldest first.
+    ///
+    /// # Errors
+    /// The database's only; what is wrong with a session ends that session.
+    pub async fn waiting(&self) -> Result<Pass, Rejection> {
+        let mut conn = db::acquire(&self.pool).await?;
+        let waiting = db::session::waiting(&mut conn).await?;
+        drop(conn);
+        let mut pass = Pass::default();
+        for id in waiting {
+            let mut conn = db::acquire(&self.pool).await?;
+            let session = db::session::get_by_id(&mut conn, &id).await?;
+            drop(conn);
+            let patient = (session.now - session.created_at)
+                .to_std()
+                .is_ok_and(|waited| waited < self.settings.service_patience);
+            match self.admit(request(&session), Some(session.id)).await {
+                Ok(_) => pass.admitted += 1,
+                Err(error @ Rejection::Database(_)) => return Err(error),
+                Err(error) if error.is_temporary() && patient => {
+                    pass.waits_for = Some(error.to_string());
+                    return Ok(pass);
+                }
+                // Cancelled or deleted in the meantime: nothing is left to be admitted.
+                Err(Rejection::NameTaken(_)) => {}
+                Err(error) => {
+                    let mut conn = db::acquire(&self.pool).await?;
+                    if db::session::reject(&mut conn, &session.id, &error.to_string()).await? {
+                        pass.rejected += 1;
+                    }
+                }
+            }
+        }
+        Ok(pass)
+    }
+}
+
+fn request(session: &Session) -> SessionRequest {
+    let new = &session.new;
+    let unknown = new.request.get("unknown").cloned();
+    SessionRequest {
+        name: new.name.clone(),
+        tenant: new.tenant.clone(),
+        operation: new.operation.clone(),
+        template: new.template_name.clone(),
+        limit: new.limit.clone(),
+        include_disabled: new.include_disabled,
+        stage: new.stage,
+        api: new.api,
+        unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
+        actor: new.actor.clone(),
+    }
+}
