@@ -4,7 +4,7 @@
 //! one transaction keeps it and claims every component, or none. A dry run is the same without that transaction.
 //! `api` holds an [`Admit`], never a client.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     clients::Services,
@@ -37,7 +37,7 @@ pub use session_template::TemplateFindings;
 /// Admits sessions.
 #[derive(Debug)]
 pub struct Admit {
-    services: Services,
+    services: Arc<Services>,
     pool: db::Pool,
     workflows: Workflows,
     settings: AdmitSettings,
@@ -115,7 +115,12 @@ pub struct Preview {
 
 impl Admit {
     /// Puts it together; asks nobody yet.
-    pub fn new(services: Services, pool: db::Pool, workflows: Workflows, settings: AdmitSettings) -> Self {
+    pub fn new(
+        services: Arc<Services>,
+        pool: db::Pool,
+        workflows: Workflows,
+        settings: AdmitSettings,
+    ) -> Self {
         Self { services, pool, workflows, settings }
     }
 

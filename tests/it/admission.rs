@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bosun::{
     admit::{Admit, AdmitSettings, Api, Rejection, SessionRequest},
     clients::{Endpoints, S3Endpoint, ServiceSettings, Services},
-    db::{self, private::PrivatePostgres},
+    db,
     model::{
         plan::UnknownPolicy,
         reason::ReasonCode,
@@ -16,23 +16,9 @@ use bosun::{
     sim::{FaultKind, Handle, NodeGroup, Pick, Rule, Service, Settings, spawn},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::OnceCell};
+use tokio::net::TcpListener;
 
-/// One server for all tests of this file; each has a database of its own.
-async fn database() -> db::Pool {
-    static SERVER: OnceCell<(PrivatePostgres, std::path::PathBuf)> = OnceCell::const_new();
-    let (server, _) = SERVER
-        .get_or_init(|| async {
-            let dir = std::env::temp_dir().join(format!("bosun-admission-{}", std::process::id()));
-            (PrivatePostgres::start(&dir).await.unwrap(), dir)
-        })
-        .await;
-    let name = format!("t{}", uuid::Uuid::new_v4().simple());
-    let url = server.create_database(&name, None).await.unwrap();
-    let pool = db::connect(&url, 4, "bosun test").await.unwrap();
-    db::migrate(&pool).await.unwrap();
-    pool
-}
+use super::support::postgres;
 
 struct World {
     machine: Handle,
@@ -56,8 +42,8 @@ async fn world(settings: Settings) -> World {
         token_file: None,
     };
     let services = ServiceSettings { read_timeout: Duration::from_secs(2), ..ServiceSettings::default() };
-    let services = Services::new(&endpoints, services).unwrap();
-    let pool = database().await;
+    let services = Arc::new(Services::new(&endpoints, services).unwrap());
+    let pool = postgres::database().await.pool;
     let settings = AdmitSettings { service_patience: Duration::from_secs(1800), threshold_percent: 100 };
     let admit = Arc::new(Admit::new(services, pool.clone(), workflow::embedded(), settings));
     World { machine, pool, admit, http: reqwest::Client::builder().no_proxy().build().unwrap() }
@@ -190,7 +176,7 @@ async fn limits_that_can_only_be_mistakes_are_refused_and_skips_are_recorded() {
         |reason| preview.skipped.iter().filter(|skip| skip.1 == reason).map(|skip| skip.2.len()).sum();
     assert_eq!(skips.iter().map(|(reason, _)| (*reason, count(*reason))).collect::<Vec<_>>(), skips);
     assert!(matches!(
-        db::session::get(&mut *db::acquire(&world.pool).await.unwrap(), "", "night").await,
+        db::session::get(&mut db::acquire(&world.pool).await.unwrap(), "", "night").await,
         Err(db::DbError::NotFound { .. })
     ));
     let admitted = world.admit.session(with).await.unwrap();

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod engine;
 mod floors;
 mod plans;
 mod sim;
+mod support;
 mod wire;

@@ -4,6 +4,8 @@
 //! so that a cut "before" means the server saw nothing of the call, and a cut "after" that it committed and the
 //! answer was never seen.
 
+#![allow(dead_code, reason = "the crash tests use all of it")]
+
 use std::{
     path::{Path, PathBuf},
     sync::{
