@@ -4,13 +4,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{Filter, State, decoded};
 use crate::sim::Shared;
-use crate::sim::http::{Answer, Refusal, bad, json, missing, query};
+use crate::sim::http::{Answer, Object, Refusal, bad, json_text, missing, query};
 use crate::sim::layout::{Kind, is_within, kind_of, normalised};
 use crate::sim::world::{NodeNo, World};
 
@@ -26,40 +26,55 @@ pub fn routes() -> Router<Shared> {
 }
 
 /// A component as HSM shows it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug)]
 pub struct View<'a> {
-    #[serde(rename = "ID")]
     pub id: &'a str,
-    #[serde(rename = "Type")]
     pub kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub flag: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub software_status: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_role: Option<&'static str>,
-    #[serde(rename = "NID", skip_serializing_if = "Option::is_none")]
     pub nid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub net_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reservation_disabled: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
 }
 
 impl<'a> View<'a> {
+    /// Writes it, without what is absent.
+    fn write(&self, out: &mut String) {
+        let mut object = Object::begin(out);
+        object.text("ID", self.id);
+        object.text("Type", self.kind);
+        let texts =
+            [("State", self.state), ("Flag", self.flag), ("Role", self.role), ("SubRole", self.sub_role)];
+        let more = [("NetType", self.net_type), ("Arch", self.arch), ("Class", self.class)];
+        for (key, value) in texts.into_iter().chain(more) {
+            if let Some(value) = value {
+                object.text(key, value);
+            }
+        }
+        if let Some(enabled) = self.enabled {
+            object.raw("Enabled", if enabled { "true" } else { "false" });
+        }
+        if let Some(nid) = self.nid {
+            object.raw("NID", &nid.to_string());
+        }
+        if let Some(status) = self.software_status {
+            object.raw("SoftwareStatus", &serde_json::Value::from(status).to_string());
+        }
+        for (key, value) in [("ReservationDisabled", self.reservation_disabled), ("Locked", self.locked)] {
+            if value {
+                object.raw(key, "true");
+            }
+        }
+        object.end();
+    }
+
     /// A node.
     pub fn node(world: &'a World, no: NodeNo) -> Self {
         let record = &world.hsm.records[no];
@@ -104,21 +119,33 @@ impl<'a> View<'a> {
 }
 
 /// The answer to every listing.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Components<'a> {
-    components: Vec<View<'a>>,
+fn components<'a>(views: impl IntoIterator<Item = View<'a>>) -> Response {
+    let mut out = String::from("{\"Components\":[");
+    for (at, view) in views.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        view.write(&mut out);
+    }
+    out.push_str("]}");
+    json_text(out)
+}
+
+fn component(view: &View<'_>) -> Response {
+    let mut out = String::new();
+    view.write(&mut out);
+    json_text(out)
 }
 
 async fn list(Extract(sim): Extract<Shared>, RawQuery(raw): RawQuery) -> Answer {
     let filter = Filter::read(query(raw.as_deref()))?;
-    Ok(sim.with(|world| json(&Components { components: filter.views(world) })))
+    Ok(sim.with(|world| components(filter.views(world))))
 }
 
 async fn one(Extract(sim): Extract<Shared>, Path(xname): Path<String>) -> Answer {
     let xname = normalised(&xname);
     sim.with(|world| match find(world, &xname) {
-        Some(view) => Ok(json(&view)),
+        Some(view) => Ok(component(&view)),
         None => Err(missing("no such xname.")),
     })
 }
@@ -139,7 +166,7 @@ async fn query_post(Extract(sim): Extract<Shared>, body: Bytes) -> Answer {
         return Err(bad("Missing IDs"));
     }
     let filter = Filter::read_object(&object)?;
-    Ok(sim.with(|world| json(&Components { components: descend(world, filter, &ids) })))
+    Ok(sim.with(|world| components(descend(world, filter, &ids))))
 }
 
 async fn query_one(
@@ -148,7 +175,7 @@ async fn query_one(
     RawQuery(raw): RawQuery,
 ) -> Answer {
     let filter = Filter::read(query(raw.as_deref()))?;
-    Ok(sim.with(|world| json(&Components { components: descend(world, filter, &[xname]) })))
+    Ok(sim.with(|world| components(descend(world, filter, &[xname]))))
 }
 
 /// The ids of a body, whatever the case of the key.
@@ -184,7 +211,7 @@ async fn by_nid(Extract(sim): Extract<Shared>, Path(nid): Path<String>) -> Answe
         let found = (0..world.nodes.len())
             .find(|&no| Some(world.hsm.records[no].nid) == wanted && world.hsm.records[no].present);
         match found {
-            Some(no) => Ok(json(&View::node(world, no))),
+            Some(no) => Ok(component(&View::node(world, no))),
             None => Err(missing("no such NID.")),
         }
     })
@@ -209,6 +236,6 @@ async fn by_nid_query(Extract(sim): Extract<Shared>, body: Bytes) -> Answer {
         let within = |nid: u32| bounds.iter().any(|&(start, end)| (start..=end).contains(&nid));
         let found = (0..world.nodes.len())
             .filter(|&no| world.hsm.records[no].present && within(world.hsm.records[no].nid));
-        json(&Components { components: found.map(|no| View::node(world, no)).collect() })
+        components(found.map(|no| View::node(world, no)))
     }))
 }

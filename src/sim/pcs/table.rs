@@ -2,17 +2,17 @@
 
 use axum::response::Response;
 use chrono::SecondsFormat;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::sim::clock::Moment;
+use crate::sim::clock::{Clock, Moment};
 use crate::sim::faults::NodeFault;
 use crate::sim::hsm::State;
-use crate::sim::http::{Refusal, bad, json};
+use crate::sim::http::{Object, Refusal, bad, json_text};
 use crate::sim::layout::{Kind, kind_of};
 use crate::sim::world::{Event, NodeNo, World};
 
 /// What a node can be told.
-const SUPPORTED: [&str; 7] = ["Force-Off", "Hard-Restart", "Init", "Off", "On", "Soft-Off", "Soft-Restart"];
+const SUPPORTED: &str = r#"["Force-Off","Hard-Restart","Init","Off","On","Soft-Off","Soft-Restart"]"#;
 
 /// What PCS believes of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,20 +81,57 @@ impl Question {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    xname: &'a str,
-    power_state: &'static str,
-    management_state: &'static str,
-    error: &'static str,
-    supported_power_transitions: Option<&'static [&'static str]>,
-    last_updated: String,
+/// The answer to power-status, as it is written.
+struct Statuses<'a> {
+    clock: &'a Clock,
+    out: String,
+    /// The time written last: most nodes changed in the same sweep.
+    last_updated: (Moment, String),
 }
 
-#[derive(Serialize)]
-struct Statuses<'a> {
-    status: Vec<Entry<'a>>,
+impl<'a> Statuses<'a> {
+    fn new(clock: &'a Clock, entries: usize) -> Self {
+        let mut out = String::with_capacity(256 * (entries + 1));
+        out.push_str("{\"status\":[");
+        Self { clock, out, last_updated: (Moment::NEVER, String::new()) }
+    }
+
+    fn known(&mut self, xname: &str, reading: Reading) {
+        if self.last_updated.0 != reading.changed {
+            let time = self.clock.calendar(reading.changed);
+            self.last_updated = (reading.changed, time.to_rfc3339_opts(SecondsFormat::Nanos, true));
+        }
+        let mut entry = Object::begin(&mut self.out);
+        entry.text("xname", xname);
+        entry.text("powerState", reading.power.name());
+        entry.text("managementState", reading.power.management());
+        entry.text("error", "");
+        entry.raw("supportedPowerTransitions", SUPPORTED);
+        entry.text("lastUpdated", &self.last_updated.1);
+        entry.end();
+        self.out.push(',');
+    }
+
+    /// Something well formed that PCS has never seen. It is listed whatever the filter.
+    fn unknown(&mut self, xname: &str) {
+        let mut entry = Object::begin(&mut self.out);
+        entry.text("xname", xname);
+        entry.text("powerState", "");
+        entry.text("managementState", "");
+        entry.text("error", "Component not found in component map.");
+        entry.raw("supportedPowerTransitions", "null");
+        entry.text("lastUpdated", "");
+        entry.end();
+        self.out.push(',');
+    }
+
+    fn end(mut self) -> Response {
+        if self.out.ends_with(',') {
+            self.out.pop();
+        }
+        self.out.push_str("]}");
+        json_text(self.out)
+    }
 }
 
 impl World {
@@ -129,31 +166,26 @@ impl World {
     /// Answers power-status from the table.
     pub fn power_status(&self, question: &Question) -> Result<Response, Refusal> {
         question.check()?;
-        let mut status = Vec::new();
+        let mut statuses = Statuses::new(
+            &self.clock,
+            if question.xname.is_empty() { self.nodes.len() } else { question.xname.len() },
+        );
         if question.xname.is_empty() {
             let known = |no: NodeNo| Some((self.nodes[no].xname.as_str(), self.pcs.table[no]?));
             let nodes = (0..self.nodes.len()).filter_map(known);
             let all = nodes.chain(self.parents.iter().map(|(id, _)| (id.as_str(), ALWAYS_ON)));
             let all = all.filter(|(_, reading)| question.admits(reading.power));
-            status.extend(all.map(|(xname, reading)| self.entry(xname, reading)));
+            all.for_each(|(xname, reading)| statuses.known(xname, reading));
         } else {
-            status.reserve(question.xname.len());
             for xname in &question.xname {
                 match self.reading(xname) {
                     Some(reading) if !question.admits(reading.power) => {}
-                    Some(reading) => status.push(self.entry(xname, reading)),
-                    None => status.push(Entry {
-                        xname,
-                        power_state: "",
-                        management_state: "",
-                        error: "Component not found in component map.",
-                        supported_power_transitions: None,
-                        last_updated: String::new(),
-                    }),
+                    Some(reading) => statuses.known(xname, reading),
+                    None => statuses.unknown(xname),
                 }
             }
         }
-        Ok(json(&Statuses { status }))
+        Ok(statuses.end())
     }
 
     fn reading(&self, xname: &str) -> Option<Reading> {
@@ -161,17 +193,6 @@ impl World {
             Some(&no) => self.pcs.table[no],
             None if kind_of(xname) == Some(Kind::Node) => None,
             None => self.parents.iter().any(|(id, _)| id == xname).then_some(ALWAYS_ON),
-        }
-    }
-
-    fn entry<'a>(&self, xname: &'a str, reading: Reading) -> Entry<'a> {
-        Entry {
-            xname,
-            power_state: reading.power.name(),
-            management_state: reading.power.management(),
-            error: "",
-            supported_power_transitions: Some(&SUPPORTED),
-            last_updated: self.clock.calendar(reading.changed).to_rfc3339_opts(SecondsFormat::Nanos, true),
         }
     }
 }
