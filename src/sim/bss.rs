@@ -29,6 +29,18 @@ pub struct Parameters {
     pub cloud_init: Option<Value>,
 }
 
+impl Parameters {
+    /// The parameters as they come into a script. With an initrd BSS cuts out what begins with the letters `initrd`,
+    /// wherever they are; if nothing follows it panics, and nobody gets a script.
+    fn command_line(&self) -> Option<String> {
+        let Some(at) = self.params.find("initrd").filter(|_| !self.initrd.is_empty()) else {
+            return Some(self.params.clone());
+        };
+        let (before, after) = self.params.split_at(at);
+        after.split_once(' ').map(|(_, after)| format!("{before}{after}"))
+    }
+}
+
 /// A host's record.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -87,7 +99,8 @@ impl Bss {
         if parameters.kernel.is_empty() {
             return None;
         }
-        let given = parameters.params.split(' ').find_map(|word| word.strip_prefix("bss_referral_token="));
+        let line = parameters.command_line()?;
+        let given = line.split(' ').find_map(|word| word.strip_prefix("bss_referral_token="));
         let token = given.map(Arc::from).or_else(|| host.token.clone()).unwrap_or_default();
         let (kernel, initrd) = (parameters.kernel.clone(), parameters.initrd.clone());
         Some(Running { bss_token: token, kernel, initrd })
@@ -124,6 +137,19 @@ mod tests {
             assert_eq!(&*bss.lookup("x1", "Compute").unwrap().kernel, kernel);
         }
         assert_eq!(&*bss.lookup("x2", "Application").unwrap().kernel, "d");
+    }
+
+    #[test]
+    fn a_word_with_initrd_is_cut_out_and_fatal_at_the_end() {
+        let line = |params: &str| {
+            let parameters =
+                Parameters { params: params.into(), initrd: "i".into(), ..Parameters::default() };
+            parameters.command_line()
+        };
+        assert_eq!(line("console=ttyS0 quiet"), Some("console=ttyS0 quiet".into()));
+        assert_eq!(line("a initrd=b c"), Some("a c".into()));
+        assert_eq!(line("root=live:noinitrd7 c"), Some("root=live:noc".into()));
+        assert_eq!(line("a initrd=b"), None);
     }
 
     #[test]

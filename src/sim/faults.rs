@@ -207,6 +207,8 @@ pub enum NodeFault {
     ConfigurationVanishes = 1 << 7,
     /// Its BMC does not answer.
     BmcDead = 1 << 8,
+    /// Hangs in its next boot, and comes up after one more power cycle.
+    HangsOnce = 1 << 9,
 }
 
 /// All faults of one node.
@@ -217,6 +219,13 @@ impl NodeFaults {
     /// Adds a fault.
     pub fn add(&mut self, fault: NodeFault) {
         self.0 |= fault as u16;
+    }
+
+    /// Takes a fault away; whether the node had it.
+    pub fn take(&mut self, fault: NodeFault) -> bool {
+        let had = self.has(fault);
+        self.0 &= !(fault as u16);
+        had
     }
 
     /// Whether the node has this fault.

@@ -241,7 +241,7 @@ impl World {
         }
         let time = self.jittered(self.settings.boot, no);
         let node = &mut self.nodes[no];
-        if node.faults.has(NodeFault::NeverBoots) {
+        if node.faults.has(NodeFault::NeverBoots) || node.faults.take(NodeFault::HangsOnce) {
             return;
         }
         if node.faults.has(NodeFault::BootsOldImage) {

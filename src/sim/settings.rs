@@ -121,6 +121,9 @@ pub struct Settings {
     /// Nodes that power on and never come up
     #[arg(long, default_value = "0")]
     pub never_boots: Pick,
+    /// Nodes that hang in their first boot and come up after one more power cycle
+    #[arg(long, default_value = "0")]
+    pub hangs_once: Pick,
     /// Nodes that come up with what they ran before
     #[arg(long, default_value = "0")]
     pub boots_old_image: Pick,

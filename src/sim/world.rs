@@ -129,7 +129,9 @@ impl World {
         }
         if self.settings.initially != Initially::Off {
             for node in 0..self.nodes.len() {
-                self.start_up(node);
+                if self.hsm.records[node].state != super::hsm::State::Empty {
+                    self.start_up(node);
+                }
             }
         }
         self.announce_all();
@@ -187,6 +189,7 @@ fn node_faults(settings: &Settings, xnames: &[String]) -> Vec<NodeFaults> {
         (&settings.refuse_soft_off, NodeFault::RefuseSoftOff),
         (&settings.fail_power_on, NodeFault::FailPowerOn),
         (&settings.never_boots, NodeFault::NeverBoots),
+        (&settings.hangs_once, NodeFault::HangsOnce),
         (&settings.boots_old_image, NodeFault::BootsOldImage),
         (&settings.fail_configuration, NodeFault::FailConfiguration),
         (&settings.configuration_stays_pending, NodeFault::ConfigurationStaysPending),

@@ -47,7 +47,7 @@ async fn script(Extract(sim): Extract<Shared>, RawQuery(raw): RawQuery) -> Answe
         };
         let xname = &world.nodes[no].xname;
         let record = world.bss.record(xname, world.hsm.role_of(no));
-        let mut params = record.map(|host| host.parameters.params.clone()).unwrap_or_default();
+        let mut params = record.and_then(|host| host.parameters.command_line()).unwrap_or_default();
         for (key, value) in [
             ("xname", xname.clone()),
             ("nid", world.hsm.records[no].nid.to_string()),

@@ -8,6 +8,8 @@ use axum::routing::patch;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use bosun::sim::Initially;
+
 use super::{machine, settings, settings_with};
 
 #[tokio::test]
@@ -104,4 +106,25 @@ async fn nodes_disobey_in_their_own_ways() {
     };
     assert_eq!(orders("x1000c0s0b0n0"), ["Soft-Off", "Force-Off", "On"]);
     assert_eq!(orders("x1000c0s0b0n1"), ["Soft-Off", "On"]);
+}
+
+#[tokio::test]
+async fn a_node_that_hung_once_comes_up_after_a_power_cycle() {
+    let machine = machine(settings_with(|s| {
+        s.initially = Initially::Wanted;
+        s.hangs_once = "x1000c0s0b0n0".parse().unwrap();
+    }))
+    .await;
+    let node = &machine.xnames[0];
+    let view = format!("/sim/nodes/{node}");
+    for boots in [false, true] {
+        machine.post(&view, json!({"power": "off"})).await;
+        machine.post(&view, json!({"power": "on"})).await;
+        // Its neighbour is switched on after it: when that one is up, this one had its time.
+        let neighbour = format!("/sim/nodes/{}", machine.xnames[1]);
+        machine.post(&neighbour, json!({"power": "off"})).await;
+        machine.post(&neighbour, json!({"power": "on"})).await;
+        machine.until(&neighbour, |view| view["up"] == true).await;
+        assert_eq!(machine.get(&view).await.1["up"], boots);
+    }
 }
