@@ -25,7 +25,8 @@ impl Flow {
             if self.steps[index].acts() {
                 self.undelay(now, index);
                 while self.steps[index].calls < CALLS_MAX
-                    && self.steps[index].calling.retry_at <= millis(now)
+                    && (self.steps[index].calling.retry_at <= millis(now)
+                        || self.is_tagged(StepNo(index as i16)))
                     && self.pump_one(now, StepNo(index as i16))
                 {}
             }
@@ -78,14 +79,23 @@ impl Flow {
         false
     }
 
+    /// The image of the step's slice; an empty name where it has none.
+    fn image(&self, step: StepNo) -> &str {
+        let slice = &self.plan.slices[self.plan.steps[step.0 as usize].slice.0 as usize];
+        slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the step says something once per image that was said already, maybe by another step.
+    fn is_tagged(&self, step: StepNo) -> bool {
+        self.is_once(step) && self.images_tagged.get(self.image(step)) == Some(&true)
+    }
+
     fn pump_image(&mut self, now: Timestamp, step: StepNo) -> bool {
         let index = step.0 as usize;
         if self.steps[index].ready[0].is_empty() {
             return false;
         }
-        let slice = &self.plan.slices[self.plan.steps[index].slice.0 as usize];
-        let image =
-            slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.clone()).unwrap_or_default();
+        let image = self.image(step).to_owned();
         match self.images_tagged.get(&image) {
             Some(false) => return false,
             Some(true) => {
@@ -114,7 +124,10 @@ impl Flow {
             if cell.place != Place::Ready || cell.rung != rung {
                 continue;
             }
-            if let Some(reason) = self.components[ordinal.0 as usize].doomed.clone() {
+            if self.components[ordinal.0 as usize].is_out() {
+                self.drop_rest(ordinal);
+                self.check_end(now, ordinal);
+            } else if let Some(reason) = self.components[ordinal.0 as usize].doomed.clone() {
                 self.skip(now, ordinal, step, *reason);
             } else if self.is_held(ordinal, step) {
                 self.put(ordinal, step, Place::NotReached);
@@ -134,14 +147,14 @@ impl Flow {
         self.ever_acted = true;
         let at = millis(now);
         let dead = millis(now + self.pace.call_alive_for);
-        let power = self.steps[step.0 as usize].shape.power;
+        let deed = self.deed(step);
         for ordinal in &members {
             self.put(*ordinal, step, Place::Calling);
             let cell = self.cell_mut(*ordinal, step);
             cell.effect = effect.0;
             cell.attempts += 1;
             cell.since = at;
-            self.components[ordinal.0 as usize].act(power, at);
+            self.components[ordinal.0 as usize].act(deed, at);
         }
         self.steps[step.0 as usize].attempts += members.len() as i32;
         self.steps[step.0 as usize].calls += 1;
@@ -155,6 +168,7 @@ impl Flow {
             intended: at,
             dead,
             find_at: None,
+            find_asked: 0,
         };
         self.effects.insert(effect, open);
         self.out.push(Output::Call { effect, step, rung, members });
@@ -178,7 +192,7 @@ impl Flow {
                 self.service_down(now, call.step, Ask::Call, &error);
                 self.not_taken(effect, &call, error.to_string());
             }
-            Err(CallError::TooLarge) if call.members.len() > 1 => {
+            Err(CallError::TooLarge) if call.members.len() > 1 && !self.is_once(call.step) => {
                 self.steps[call.step.0 as usize].size_cap = call.members.len() / 2;
                 self.not_taken(effect, &call, "too many components in one call".to_owned());
             }
@@ -204,10 +218,8 @@ impl Flow {
         answer: Answer,
         state: EffectState,
     ) {
-        let token = answer.token.map(|token| {
-            self.tokens.push(token.clone());
-            token
-        });
+        let token = answer.token;
+        self.tokens.extend(token.clone());
         let token_index = token.as_ref().map(|_| self.tokens.len() as u32 - 1);
         if let Some(open) = self.effects.get_mut(&effect) {
             open.state = state;
@@ -239,9 +251,7 @@ impl Flow {
     }
 
     pub(super) fn image_done(&mut self, step: StepNo, done: bool) {
-        let slice = &self.plan.slices[self.plan.steps[step.0 as usize].slice.0 as usize];
-        let image =
-            slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.clone()).unwrap_or_default();
+        let image = self.image(step).to_owned();
         if done {
             self.images_tagged.insert(image, true)
         } else {
@@ -251,10 +261,22 @@ impl Flow {
 
     /// Surely not taken: whoever it covered waits for another call.
     pub(super) fn not_taken(&mut self, effect: EffectNo, call: &OpenCall, error: String) {
+        self.undo(effect, call);
         for ordinal in self.covered_by(effect, call) {
-            self.requeue(ordinal, call.step, false);
+            self.requeue(ordinal, call.step);
         }
         self.forget(effect, EffectState::NotTaken, Some(error));
+    }
+
+    /// A call that was not taken does not count.
+    fn undo(&mut self, effect: EffectNo, call: &OpenCall) {
+        self.steps[call.step.0 as usize].attempts -= call.members.len() as i32;
+        let deed = self.deed(call.step);
+        for ordinal in self.covered_by(effect, call) {
+            let cell = self.cell_mut(ordinal, call.step);
+            cell.attempts = cell.attempts.saturating_sub(1);
+            self.components[ordinal.0 as usize].unact(deed);
+        }
     }
 
     pub(super) fn forget(&mut self, effect: EffectNo, state: EffectState, error: Option<String>) {
@@ -267,17 +289,11 @@ impl Flow {
         self.out.push(Output::Effect { effect, state, reference: None, token: None, error });
     }
 
-    /// Back among those that wait for a call, on the same rung. A call that was not taken does not count.
-    pub(super) fn requeue(&mut self, ordinal: Ordinal, step: StepNo, counts: bool) {
-        let power = self.steps[step.0 as usize].shape.power;
+    /// Back among those that wait for a call, on the same rung.
+    pub(super) fn requeue(&mut self, ordinal: Ordinal, step: StepNo) {
         let cell = self.cell_mut(ordinal, step);
         cell.effect = 0;
         let rung = cell.rung;
-        if !counts {
-            cell.attempts = cell.attempts.saturating_sub(1);
-            self.steps[step.0 as usize].attempts -= 1;
-            self.components[ordinal.0 as usize].unact(power);
-        }
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung as usize].push_back(ordinal);
     }
@@ -294,11 +310,13 @@ impl Flow {
         self.service_up(call.step, Ask::Call);
         let reason = Reason::new(self.refusal(call.step), text.clone());
         let covered = self.covered_by(effect, call);
-        let alone = covered.len() <= 1;
+        // What is said once for everybody is refused to everybody.
+        let alone = covered.len() <= 1 || self.is_once(call.step);
         let (culprits, rest): (Vec<Ordinal>, Vec<Ordinal>) =
             covered.into_iter().partition(|ordinal| alone || named.contains(ordinal));
+        self.undo(effect, call);
         for ordinal in &rest {
-            self.requeue(*ordinal, call.step, false);
+            self.requeue(*ordinal, call.step);
         }
         if culprits.is_empty() {
             let (left, right) = rest.split_at(rest.len() / 2);
@@ -314,6 +332,17 @@ impl Flow {
             self.fail(now, ordinal, call.step, reason.clone());
         }
         self.forget(effect, EffectState::NotTaken, Some(text));
+    }
+
+    /// What a call of this step does to its components.
+    pub(super) fn deed(&self, step: StepNo) -> Deed {
+        let power = self.steps[step.0 as usize].shape.power;
+        let live = matches!(self.plan.steps[step.0 as usize].verb, Verb::StageConfiguration { enable: true });
+        Deed { power, disturbs: power.is_some() || live }
+    }
+
+    fn is_once(&self, step: StepNo) -> bool {
+        self.steps[step.0 as usize].shape.group == Group::OncePerImage
     }
 
     fn refusal(&self, step: StepNo) -> ReasonCode {
@@ -349,8 +378,11 @@ impl Flow {
         let rung = state.shape.rungs.get(cell.rung as usize);
         cell.tries += 1;
         cell.since = millis(now);
-        let once_more = rung.is_some_and(|rung| cell.tries < rung.tries);
-        if !once_more && (cell.rung as usize) + 1 < rungs {
+        let before: u32 =
+            state.shape.rungs[..cell.rung as usize].iter().map(|rung| u32::from(rung.tries)).sum();
+        let used_up = before + u32::from(cell.tries) >= u32::from(self.plan.steps[step.0 as usize].attempts);
+        let once_more = !used_up && rung.is_some_and(|rung| cell.tries < rung.tries);
+        if !once_more && !used_up && (cell.rung as usize) + 1 < rungs {
             cell.rung += 1;
             cell.tries = 0;
         } else if !once_more {
@@ -367,6 +399,11 @@ impl Flow {
         let effect = EffectNo(std::mem::take(&mut self.cell_mut(ordinal, step).effect));
         let Some(call) = self.effects.get_mut(&effect) else { return };
         call.left = call.left.saturating_sub(1);
+        if matches!(call.state, EffectState::Intended | EffectState::Lost) {
+            // It was judged by other evidence; the call may act all the same.
+            let component = &mut self.components[ordinal.0 as usize];
+            component.covered_until = component.covered_until.max(call.dead);
+        }
         if call.left == 0 && call.state != EffectState::Intended {
             self.forget(effect, EffectState::Settled, None);
         }
@@ -384,27 +421,39 @@ impl Flow {
     }
 }
 
+/// What a call does to its components.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deed {
+    pub power: Option<Power>,
+    /// It changes a node that somebody may be using: its gate is behind it then.
+    pub disturbs: bool,
+}
+
 impl super::state::Component {
     /// A call is about to be made.
-    pub(super) fn act(&mut self, power: Option<Power>, at: Millis) {
-        self.inside = true;
-        if power.is_none() {
+    pub(super) fn act(&mut self, deed: Deed, at: Millis) {
+        self.disturbances += u16::from(deed.disturbs);
+        if deed.power.is_none() {
             return;
         }
         self.last_power = self.this_power.max(self.last_power);
         self.this_power = Some(at);
-        if power == Some(Power::On) {
-            self.powered_on = Some(at);
-            self.booted_with = self.token;
-            self.noticed = false;
-            self.ready_since = None;
-        }
+        self.before = (self.powered_on, self.booted_with);
+        // What a node reports after it was switched off is about the boot before.
+        (self.powered_on, self.booted_with) = match deed.power {
+            Some(Power::On) => (Some(at), self.token),
+            _ => (None, None),
+        };
+        self.noticed = false;
+        self.ready_since = None;
     }
 
     /// The call was not taken.
-    fn unact(&mut self, power: Option<Power>) {
-        if power.is_some() {
+    fn unact(&mut self, deed: Deed) {
+        self.disturbances = self.disturbances.saturating_sub(u16::from(deed.disturbs));
+        if deed.power.is_some() {
             self.this_power = self.last_power;
+            (self.powered_on, self.booted_with) = self.before;
         }
     }
 }

@@ -64,8 +64,10 @@ impl Flow {
     }
 
     fn cancel(&mut self, now: Timestamp, actor: &str, why: &Option<String>) -> String {
-        if self.mode == SessionState::Cancelling {
-            return "it is being cancelled already".to_owned();
+        match self.mode {
+            SessionState::Cancelling => return "it is being cancelled already".to_owned(),
+            SessionState::Ended => return "it is over; there is nothing to cancel".to_owned(),
+            _ => {}
         }
         let text = format!("by {actor}{}", because(why));
         self.set_mode(SessionState::Cancelling, Some(format!("cancelled {text}")), Some(actor));
@@ -85,7 +87,7 @@ impl Flow {
             if self.components[index].ended {
                 continue;
             }
-            if self.components[index].inside {
+            if self.components[index].is_inside() {
                 self.stop_watching(now, ordinal, reason);
             } else {
                 outside += 1;
@@ -108,7 +110,7 @@ impl Flow {
 
     /// Left out as soon as no effect covers it.
     fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
-        if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].failed.is_some() {
+        if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].is_out() {
             return;
         }
         let way = self.way(ordinal);
@@ -117,11 +119,13 @@ impl Flow {
             place == Place::Calling || (place == Place::Underway && self.steps[step.0 as usize].acts())
         });
         self.components[ordinal.0 as usize].doomed = Some(Box::new(reason.clone()));
-        if covered {
-            return;
-        }
-        let unsettled = |step: &&StepNo| !self.cell(ordinal, **step).place.is_settled();
-        if let Some(step) = way.iter().find(unsettled).copied() {
+        // Said now, of a step it has not begun, so that a restart knows it; what covers it settles by itself. One that is
+        // in its last step goes on to the end of the rung.
+        let free = |step: &&StepNo| {
+            let place = self.cell(ordinal, **step).place;
+            if covered { place == Place::NotReached } else { !place.is_settled() }
+        };
+        if let Some(step) = way.iter().find(free).copied() {
             self.skip(now, ordinal, step, reason);
         }
     }
@@ -135,6 +139,9 @@ impl Flow {
         from: Option<StepNo>,
         actor: &str,
     ) -> String {
+        if self.mode == SessionState::Cancelling {
+            return "it is being cancelled: nobody is sent back".to_owned();
+        }
         let chosen: Vec<Ordinal> = if members.is_empty() {
             (0..self.components.len() as u32).map(Ordinal).collect()
         } else {
@@ -156,13 +163,14 @@ impl Flow {
             };
             // A retry never starts behind the step that failed.
             let to = to.min(at);
-            self.components[ordinal.0 as usize].inside = false;
+            self.components[ordinal.0 as usize].disturbances = 0;
             self.components[ordinal.0 as usize].sent_back = 0;
             let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
             self.send_back(now, ordinal, at, to, reason);
             sent += 1;
         }
-        if sent > 0 && self.mode == SessionState::Stuck {
+        if sent > 0 && matches!(self.mode, SessionState::Stuck | SessionState::Ended) {
+            self.over = false;
             self.set_mode(SessionState::Running, None, Some(actor));
         }
         format!("{sent} components sent back")

@@ -31,7 +31,7 @@ impl Flow {
                 c if c.failed.is_some() => &mut counts.failed,
                 c if c.skipped.is_some() => &mut counts.skipped,
                 c if c.ended => &mut counts.succeeded,
-                c if c.inside || c.decision.is_some() => &mut counts.in_flight,
+                c if c.is_inside() || c.decision.is_some() => &mut counts.in_flight,
                 _ => &mut counts.not_reached,
             };
             *counter += 1;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     End, Flow,
-    state::{Cell, Millis, Place, millis},
+    state::{Cell, Place, millis},
 };
 use crate::model::{
     Timestamp,
@@ -138,6 +138,7 @@ impl Flow {
 
     /// Puts a component in a settled place and takes it out of its effect.
     fn settle(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, place: Place) {
+        self.stirred = true;
         self.leave(ordinal, step);
         self.put(ordinal, step, place);
         self.cell_mut(ordinal, step).since = millis(now);
@@ -175,7 +176,7 @@ impl Flow {
             return;
         }
         let component = &self.components[ordinal.0 as usize];
-        if component.failed.is_some() || component.skipped.is_some() {
+        if component.is_out() {
             self.put(ordinal, step, Place::Dropped);
         } else if let Some(reason) = component.doomed.clone() {
             self.skip(now, ordinal, step, *reason);
@@ -194,7 +195,7 @@ impl Flow {
 
     /// Whether the component stands before a closed gate.
     fn is_outside(&self, ordinal: Ordinal) -> bool {
-        if self.components[ordinal.0 as usize].inside {
+        if self.components[ordinal.0 as usize].is_inside() {
             return false;
         }
         let slice = self.plan.members[ordinal.0 as usize].slice;
@@ -247,6 +248,7 @@ impl Flow {
             && again.on.contains(&reason.code)
             && self.components[ordinal.0 as usize].sent_back < again.times
             && self.components[ordinal.0 as usize].doomed.is_none()
+            && !self.components[ordinal.0 as usize].is_out()
             && self.mode != SessionState::Cancelling
         {
             self.components[ordinal.0 as usize].sent_back += 1;
@@ -272,12 +274,24 @@ impl Flow {
     /// Whatever of its way no effect covers is left out; what an effect covers settles by itself.
     pub(super) fn drop_rest(&mut self, ordinal: Ordinal) {
         for step in self.way(ordinal) {
-            let place = self.cell(ordinal, step).place;
-            let watched = place == Place::Underway && !self.steps[step.0 as usize].acts();
-            if matches!(place, Place::NotReached | Place::Ready) || watched {
+            let cell = *self.cell(ordinal, step);
+            let watched = cell.place == Place::Underway && !self.steps[step.0 as usize].acts();
+            if cell.place == Place::Ready && cell.attempts > 0 {
+                self.drop_tried(ordinal, step);
+            } else if matches!(cell.place, Place::NotReached | Place::Ready) || watched {
                 self.put(ordinal, step, Place::Dropped);
             }
         }
+    }
+
+    /// It waits for another call of a step it was in: that is said, or a restart would read its effects again.
+    fn drop_tried(&mut self, ordinal: Ordinal, step: StepNo) {
+        let component = &mut self.components[ordinal.0 as usize];
+        let reason = component.failed.clone().or_else(|| component.skipped.clone());
+        component.skipped = component.skipped.take().or_else(|| reason.clone());
+        self.record(ordinal, Self::fact(step, FactKind::Skipped, reason.map(|reason| *reason)));
+        self.stirred = true;
+        self.put(ordinal, step, Place::Skipped);
     }
 
     /// The component's way ends when nothing of it is left to settle.
@@ -288,8 +302,9 @@ impl Flow {
         if !over || self.components[ordinal.0 as usize].ended {
             return;
         }
-        if self.components[ordinal.0 as usize].covered_until > millis(now) {
-            self.covered.push(ordinal);
+        let covered_until = self.components[ordinal.0 as usize].covered_until;
+        if covered_until > millis(now) {
+            self.covered.entry(covered_until).or_default().push(ordinal);
             return;
         }
         self.end(ordinal);
@@ -320,17 +335,11 @@ impl Flow {
 
     /// Ends of components that a lost call no longer covers.
     pub(super) fn release_covered(&mut self, now: Timestamp) {
-        let at: Millis = millis(now);
-        let waiting = std::mem::take(&mut self.covered);
-        for ordinal in waiting {
-            let component = &self.components[ordinal.0 as usize];
-            if component.ended {
-                continue;
-            }
-            if component.covered_until > at {
-                self.covered.push(ordinal)
-            } else {
-                self.check_end(now, ordinal)
+        while let Some(first) = self.covered.first_entry()
+            && *first.key() <= millis(now)
+        {
+            for ordinal in first.remove() {
+                self.check_end(now, ordinal);
             }
         }
     }
@@ -400,6 +409,8 @@ impl Flow {
             if self.opened[index] {
                 continue;
             }
+            // Only those past the gate are left in a cancelled session, and they must not stay dark.
+            let threshold_percent = if self.mode == SessionState::Cancelling { 0 } else { threshold_percent };
             let state = &self.steps[edge.from.0 as usize];
             let wanted = i64::from(state.targeted()) * i64::from(threshold_percent);
             let settled = state.not_reached == 0 && state.in_flight() == 0;

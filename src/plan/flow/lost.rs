@@ -11,6 +11,7 @@ use crate::model::{
     Timestamp,
     effect::{EffectNo, EffectState},
     event::EventKind,
+    reason::{Reason, ReasonCode},
     verb::{Answer, CallError, Lost},
 };
 
@@ -29,10 +30,19 @@ impl Flow {
                     "error": text, "then": if repeats { "repeated" } else { "looked for" } }),
         );
         if repeats {
+            let attempts_max = self.plan.steps[call.step.0 as usize].attempts;
             for ordinal in self.covered_by(effect, call) {
                 let component = &mut self.components[ordinal.0 as usize];
                 component.covered_until = component.covered_until.max(call.dead);
-                self.requeue(ordinal, call.step, true);
+                // Workers that die are no fault of the component: it has the whole of the step's time.
+                let cell = self.cell(ordinal, call.step);
+                let late = millis(now) >= cell.entered + self.timeout_millis(call.step);
+                if !late || cell.attempts < attempts_max {
+                    self.requeue(ordinal, call.step);
+                } else {
+                    self.cell_mut(ordinal, call.step).effect = 0;
+                    self.fail(now, ordinal, call.step, Reason::new(ReasonCode::TooManyAttempts, text));
+                }
             }
             self.forget(effect, EffectState::Lost, Some(text.to_owned()));
             return;
@@ -60,6 +70,7 @@ impl Flow {
         for effect in due {
             if let Some(call) = self.effects.get_mut(&effect) {
                 call.find_at = None;
+                call.find_asked = millis(now);
             }
             self.out.push(Output::Find(effect));
         }
@@ -84,7 +95,7 @@ impl Flow {
                 );
                 self.accepted(now, effect, &call, answer, EffectState::Found);
             }
-            Ok(None) if millis(now) >= call.dead => {
+            Ok(None) if call.find_asked >= call.dead => {
                 self.service_up(call.step, Ask::Look);
                 self.not_taken(
                     effect,

@@ -24,6 +24,8 @@ mod observe;
 mod resume;
 mod service;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -43,7 +45,7 @@ use crate::model::{
     session::{Outcome, SessionState},
     verb::{Answer, CallError, OpenEffect, Seen},
 };
-use state::{Cell, Component, OpenCall, StepState, Topology};
+use state::{Cell, Component, Millis, OpenCall, StepState, Topology};
 
 pub use count::Counts;
 
@@ -221,13 +223,15 @@ pub struct Flow {
     waves_alive: Vec<usize>,
     /// A barrier or gate opened: those it held try again.
     recheck_held: bool,
+    /// Somebody settled in a step: barriers and gates are judged again.
+    stirred: bool,
     ever_acted: bool,
     over: bool,
     facts: Vec<Fact>,
     out: Vec<Output>,
     released: Vec<(Ordinal, End)>,
-    /// Components whose way has ended while a lost call may still act on them.
-    covered: Vec<Ordinal>,
+    /// Components whose way has ended while a lost call may still act on them, by the moment it no longer can.
+    covered: BTreeMap<Millis, Vec<Ordinal>>,
 }
 
 impl Flow {
@@ -256,26 +260,38 @@ impl Flow {
     /// Feeds inputs that arrived together.
     pub fn feed_all(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
         for input in inputs {
-            match input {
-                Input::Tick => {}
-                Input::Answered(effect, answer) => self.answered(now, effect, answer),
-                Input::Found(effect, answer) => self.found(now, effect, answer),
-                Input::Saw { step, asked_at, seen } => self.saw(now, step, asked_at, seen),
-                Input::Reported(reports) => self.reported(now, reports),
-                Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
-                Input::Wanted { by, members } => self.wanted(now, &by, &members),
-            }
+            self.take(now, input);
         }
         self.advance(now)
+    }
+
+    fn take(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Answered(effect, answer) => self.answered(now, effect, answer),
+            Input::Found(effect, answer) => self.found(now, effect, answer),
+            Input::Saw { step, asked_at, seen } => self.saw(now, step, asked_at, seen),
+            Input::Reported(reports) => self.reported(now, reports),
+            Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
+            Input::Wanted { by, members } => self.wanted(now, &by, &members),
+        }
     }
 
     /// What follows from everything that was fed: barriers, calls, observations, the end.
     fn advance(&mut self, now: Timestamp) -> Vec<Output> {
         self.give_up_on_services(now);
-        self.judge_barriers(now);
-        self.pump(now);
-        self.look(now);
         self.release_covered(now);
+        loop {
+            self.stirred = false;
+            self.judge_barriers(now);
+            self.pump(now);
+            // Pumping may settle somebody (an image that is tagged already, somebody left out): what waited for that
+            // would otherwise wait for the next input.
+            if !self.stirred {
+                break;
+            }
+        }
+        self.look(now);
         self.finish(now)
     }
 

@@ -25,7 +25,7 @@ impl Flow {
     pub(super) fn look(&mut self, now: Timestamp) {
         for index in 0..self.steps.len() {
             let state = &self.steps[index];
-            if state.underway_count == 0 || state.observing || state.next_look > millis(now) {
+            if state.underway_count == 0 || state.observing || state.look_at() > millis(now) {
                 continue;
             }
             let step = StepNo(index as i16);
@@ -54,8 +54,6 @@ impl Flow {
             Ok(seen) => seen,
             Err(error) => {
                 self.service_down(now, step, Ask::Look, &error);
-                let state = &mut self.steps[step.0 as usize];
-                state.next_look = state.looking.retry_at;
                 return;
             }
         };
@@ -154,17 +152,21 @@ impl Flow {
             if known.as_ref().is_none_or(|known| known.at <= report.at) {
                 *known = Some(Box::new(report));
             }
-            if !self.believes_report(ordinal) {
-                continue;
-            }
-            // Later evidence settles earlier steps: a node that booted with our token is on.
-            for step in self.way(ordinal) {
-                let verb = &self.plan.steps[step.0 as usize].verb;
-                let proven = matches!(verb, Verb::PowerOn { .. } | Verb::AwaitBoot {});
-                let place = self.cell(ordinal, step).place;
-                if proven && matches!(place, Place::Underway | Place::Calling) {
-                    self.succeed(now, ordinal, step, None);
-                }
+            self.heed_report(now, ordinal);
+        }
+    }
+
+    /// Later evidence settles earlier steps: a node that booted with our token is on.
+    pub(super) fn heed_report(&mut self, now: Timestamp, ordinal: Ordinal) {
+        if !self.believes_report(ordinal) {
+            return;
+        }
+        for step in self.way(ordinal) {
+            let verb = &self.plan.steps[step.0 as usize].verb;
+            let proven = matches!(verb, Verb::PowerOn { .. } | Verb::AwaitBoot {});
+            // Also one that waits for another On: it would move the power-on behind the report.
+            if proven && self.cell(ordinal, step).place.is_in_flight() {
+                self.succeed(now, ordinal, step, None);
             }
         }
     }
@@ -179,7 +181,7 @@ impl Flow {
                 continue;
             }
             if state.underway_count > 0 && !state.observing {
-                consider(state.next_look);
+                consider(state.look_at());
             }
             if state.ready_count > 0 {
                 if let Some((at, _)) = state.delayed.first_key_value() {
@@ -198,8 +200,8 @@ impl Flow {
                 consider(at);
             }
         }
-        for ordinal in &self.covered {
-            consider(self.components[ordinal.0 as usize].covered_until);
+        if let Some((until, _)) = self.covered.first_key_value() {
+            consider(*until);
         }
         wake.map(|at| timestamp(at.max(millis(now))))
     }

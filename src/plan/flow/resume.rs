@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Flow, Input, Output, Pace, Past,
-    state::{Cell, Component, OpenCall, Place, StepState, Topology, millis},
+    state::{Cell, Component, Millis, OpenCall, Place, StepState, Topology, millis},
 };
 use crate::model::{
     Timestamp,
@@ -48,12 +48,13 @@ impl Flow {
             alive: members,
             waves_alive,
             recheck_held: false,
+            stirred: false,
             ever_acted: !past.effects.is_empty(),
             over: false,
             facts: Vec::new(),
             out: Vec::new(),
             released: Vec::new(),
-            covered: Vec::new(),
+            covered: BTreeMap::new(),
             plan,
         };
         flow.count_members();
@@ -73,11 +74,19 @@ impl Flow {
         for ordinal in &past.claimed {
             flow.unend(*ordinal);
         }
+        // An ended session is held again by whoever wants somebody sent back.
+        flow.over = flow.mode == SessionState::Ended && flow.alive == 0;
         flow
     }
 
     /// What follows from where the session stands: the same first input for a start, a resume and a retry.
     pub fn start(&mut self, now: Timestamp) -> Vec<Output> {
+        self.start_with(now, [])
+    }
+
+    /// The same where inputs wait already. A retry of a session whose components have all ended must be given here: their
+    /// claims are released otherwise.
+    pub fn start_with(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
         self.lose_open_intents(now);
         for index in 0..self.components.len() as u32 {
             let ordinal = Ordinal(index);
@@ -87,10 +96,18 @@ impl Flow {
             for step in self.way(ordinal) {
                 self.re_enter(now, ordinal, step);
             }
-            self.check_end(now, ordinal);
+            self.heed_report(now, ordinal);
         }
         if self.mode == SessionState::Cancelling {
             self.cancel_rest(now, &Reason::bare(ReasonCode::Cancelled));
+        }
+        for input in inputs {
+            self.take(now, input);
+        }
+        for index in 0..self.components.len() as u32 {
+            if !self.components[index as usize].ended {
+                self.check_end(now, Ordinal(index));
+            }
         }
         self.feed(now, Input::Tick)
     }
@@ -149,11 +166,10 @@ impl Flow {
     }
 
     fn fold_sent_back(&mut self, ordinal: Ordinal, at: StepNo, to: Option<StepNo>, reason: Option<&Reason>) {
-        let by_operator = reason.is_some_and(|reason| reason.code == ReasonCode::RetriedByActor);
+        let by_operator = is_by_operator(reason);
         self.reset(ordinal, to.unwrap_or(at));
         let component = &mut self.components[ordinal.0 as usize];
         component.sent_back = if by_operator { 0 } else { component.sent_back + 1 };
-        component.inside &= !by_operator;
     }
 
     /// Marks what the component is through, in the order of its way.
@@ -188,87 +204,119 @@ impl Flow {
         }
     }
 
-    /// The checkpoint that last sent a component back: what came before belongs to older runs.
-    fn last_sent_back(&self, facts: &[PastFact]) -> BTreeMap<Ordinal, i64> {
-        let mut last = BTreeMap::new();
+    /// The checkpoints that last sent a component back: what came before belongs to older runs.
+    fn last_sent_back(&self, facts: &[PastFact]) -> BTreeMap<Ordinal, SentBack> {
+        let mut last: BTreeMap<Ordinal, SentBack> = BTreeMap::new();
         for past in facts.iter().filter(|past| past.fact.kind == FactKind::SentBack) {
             for ordinal in &past.fact.members {
-                last.insert(*ordinal, past.seq);
+                let known = last.entry(*ordinal).or_default();
+                known.seq = past.seq;
+                if is_by_operator(past.fact.reason.as_ref()) {
+                    known.by_operator = past.seq;
+                }
             }
         }
         last
     }
 
-    fn fold_effect(&mut self, effect: &Effect, sent_back: &BTreeMap<Ordinal, i64>) {
-        let shape = self.steps[effect.step.0 as usize].shape.clone();
-        if shape.group == Group::OncePerImage && effect.state == EffectState::Settled {
-            self.image_done(effect.step, true);
-        }
+    fn fold_effect(&mut self, effect: &Effect, sent_back: &BTreeMap<Ordinal, SentBack>) {
         if effect.state == EffectState::NotTaken {
             return;
         }
+        let step = effect.step;
+        let shape = self.steps[step.0 as usize].shape.clone();
+        let deed = self.deed(step);
+        self.steps[step.0 as usize].attempts += effect.members.len() as i32;
         let token = effect.token.clone().map(|token| {
             self.tokens.push(token);
             self.tokens.len() as u32 - 1
         });
         let at = millis(effect.intended_at);
-        let open = self.is_still_open(effect);
+        let unanswered = matches!(effect.state, EffectState::Intended | EffectState::Lost);
         let mut left = 0;
         for ordinal in &effect.members {
+            let sent_back = sent_back.get(ordinal).copied().unwrap_or_default();
             let component = &mut self.components[ordinal.0 as usize];
-            let (noticed, inside) = (component.noticed, component.inside);
-            component.act(shape.power, at);
+            let (noticed, disturbances) = (component.noticed, component.disturbances);
+            component.act(deed, at);
             // Facts and sends-back were folded before; they know better.
             component.noticed = noticed;
             component.token = token.or(component.token);
-            let current = sent_back.get(ordinal).is_none_or(|seq| effect.seq >= *seq);
-            if effect.state == EffectState::Lost && shape.lost == Lost::Repeat {
+            if effect.seq < sent_back.by_operator {
+                component.disturbances = disturbances;
+            }
+            let place = self.cell(*ordinal, step).place;
+            // Left out elsewhere while this covered it: it settles by itself.
+            let settled = place.is_settled() && place != Place::Dropped;
+            if shape.group == Group::OncePerImage && place == Place::Succeeded {
+                self.image_done(step, true);
+            }
+            let over = place == Place::Dropped && effect.state == EffectState::Settled;
+            let covers = self.is_still_open(effect) && !settled && !over && effect.seq >= sent_back.seq;
+            if unanswered && !covers {
+                let component = &mut self.components[ordinal.0 as usize];
                 component.covered_until = component.covered_until.max(millis(effect.dead_at));
             }
-            if !current {
-                component.inside = inside;
+            if settled || effect.seq < sent_back.seq || (place == Place::Dropped && !covers) {
                 continue;
             }
-            let index = self.topology.cell(*ordinal, effect.step);
-            let cell = &mut self.cells[index];
-            let first = cell.attempts == 0 || cell.entered == 0;
-            if cell.place.is_settled() {
-                continue;
-            }
-            cell.entered = if first { at } else { cell.entered };
-            cell.attempts += 1;
-            self.steps[effect.step.0 as usize].attempts += 1;
-            if effect.rung != cell.rung {
-                cell.rung = effect.rung;
-                cell.tries = 0;
-            }
-            cell.since = at;
-            if open {
-                cell.effect = effect.no.0;
-                left += 1;
-            } else if effect.state == EffectState::Settled {
-                cell.tries += 1;
-            }
+            left += usize::from(covers);
+            self.fold_attempt(*ordinal, effect, at, covers);
         }
         if left > 0 {
             let open = OpenCall {
-                step: effect.step,
+                step,
                 rung: effect.rung,
                 members: effect.members.clone(),
                 left,
-                state: effect.state,
+                state: if effect.state == EffectState::Settled {
+                    EffectState::Accepted
+                } else {
+                    effect.state
+                },
                 reference: effect.reference.clone(),
                 intended: at,
                 dead: millis(effect.dead_at),
                 find_at: None,
+                find_asked: 0,
             };
             self.effects.insert(effect.no, open);
+        } else if effect.state.is_open() && !(effect.state == EffectState::Lost && shape.lost == Lost::Repeat)
+        {
+            self.forget(effect.no, EffectState::Settled, None);
         }
     }
 
+    fn fold_attempt(&mut self, ordinal: Ordinal, effect: &Effect, at: Millis, covers: bool) {
+        // A newer call covers it: the older one, if it was answered, ended without reaching the goal.
+        self.leave(ordinal, effect.step);
+        if covers {
+            self.unend(ordinal);
+        }
+        let cell = self.cell_mut(ordinal, effect.step);
+        if cell.attempts == 0 {
+            cell.entered = at;
+        }
+        if effect.rung != cell.rung {
+            cell.rung = effect.rung;
+            cell.tries = 0;
+        } else if cell.attempts > 0 && effect.state != EffectState::Lost {
+            cell.tries += 1;
+        }
+        cell.attempts += 1;
+        cell.since = at;
+        if covers {
+            cell.effect = effect.no.0;
+        }
+    }
+
+    /// Whether it is taken up again. A power call that settled for everybody may have ended without a result for some: its
+    /// tasks are read once more, and say so again.
     fn is_still_open(&self, effect: &Effect) -> bool {
-        let repeats = self.steps[effect.step.0 as usize].shape.lost == Lost::Repeat;
-        effect.state.is_open() && !(effect.state == EffectState::Lost && repeats)
+        match self.steps[effect.step.0 as usize].shape.lost {
+            Lost::Repeat => effect.state.is_open() && effect.state != EffectState::Lost,
+            Lost::Find => effect.state != EffectState::NotTaken,
+        }
     }
 
     /// A dead worker's calls are lost calls: one case, one rule.
@@ -321,19 +369,20 @@ impl Flow {
             }
             return;
         }
-        // Its effects are over without a result: the rung is spent, or was never taken.
-        let rungs = self.steps[step.0 as usize].shape.rungs.clone();
-        let spent = rungs.get(cell.rung as usize).is_some_and(|rung| cell.tries >= rung.tries);
-        let next = cell.rung as usize + 1;
-        if spent && next < rungs.len() {
-            let cell = self.cell_mut(ordinal, step);
-            cell.rung += 1;
-            cell.tries = 0;
-        } else if spent {
-            self.cell_mut(ordinal, step).tries = cell.tries - 1;
-        }
-        let rung = self.cell(ordinal, step).rung as usize;
+        // Its calls were lost, or somebody held it: the same once more.
+        let rung = cell.rung as usize;
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung].push_back(ordinal);
     }
+}
+
+/// When a component was last sent back: the checkpoint's number, 0 for never.
+#[derive(Debug, Clone, Copy, Default)]
+struct SentBack {
+    seq: i64,
+    by_operator: i64,
+}
+
+fn is_by_operator(reason: Option<&Reason>) -> bool {
+    reason.is_some_and(|reason| reason.code == ReasonCode::RetriedByActor)
 }

@@ -65,12 +65,19 @@ impl Flow {
         for index in 0..self.steps.len() {
             for ask in [Ask::Call, Ask::Look] {
                 let state = &mut self.steps[index];
-                let health = state.health(ask).clone();
-                if health.down_since.is_none_or(|since| millis(now) - since < patience) {
+                let nobody_asks = state.in_flight() == 0;
+                let health = state.health(ask);
+                let Some(since) = health.down_since else { continue };
+                if nobody_asks {
+                    // Nobody has needed it since: whoever comes next is owed the whole of our patience.
+                    health.down_since = None;
+                    continue;
+                }
+                if millis(now) - since < patience {
                     continue;
                 }
                 let step = StepNo(index as i16);
-                let reason = Reason::new(ReasonCode::ServiceUnavailable, health.text);
+                let reason = Reason::new(ReasonCode::ServiceUnavailable, health.text.clone());
                 let stuck: Vec<Ordinal> =
                     self.in_step(step).filter(|ordinal| self.may_give_up(*ordinal, step, ask)).collect();
                 for ordinal in stuck {

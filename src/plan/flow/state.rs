@@ -95,8 +95,8 @@ impl Cell {
 pub(super) struct Component {
     pub run: u16,
     pub decision: Option<Decision>,
-    /// Past its slice's gate: it has had a disturbing effect.
-    pub inside: bool,
+    /// Disturbing effects since an operator last sent it back, without those that were surely not taken.
+    pub disturbances: u16,
     pub failed: Option<Box<Reason>>,
     pub skipped: Option<Box<Reason>>,
     /// To be left out as soon as no call covers it.
@@ -110,15 +110,30 @@ pub(super) struct Component {
     pub last_power: Option<Millis>,
     /// The present or last power effect of this session.
     pub this_power: Option<Millis>,
+    /// This session's last power-on of it, unless it was switched off since.
     pub powered_on: Option<Millis>,
     /// Its boot token now, and at its last power-on (index into the flow's tokens).
     pub token: Option<u32>,
     pub booted_with: Option<u32>,
+    /// `powered_on` and `booted_with` before the present power effect, should it not have been taken.
+    pub before: (Option<Millis>, Option<u32>),
     pub reported: Option<Box<Report>>,
     /// HSM says Ready since.
     pub ready_since: Option<Millis>,
     /// A lost call may act until then.
     pub covered_until: Millis,
+}
+
+impl Component {
+    /// Past its slice's gate: it has had a disturbing effect.
+    pub(super) fn is_inside(&self) -> bool {
+        self.disturbances > 0
+    }
+
+    /// It goes no further in this run.
+    pub(super) fn is_out(&self) -> bool {
+        self.failed.is_some() || self.skipped.is_some()
+    }
 }
 
 /// How a service treats one kind of request of a step.
@@ -208,6 +223,11 @@ impl StepState {
         }
     }
 
+    /// When it may be observed again: not before the service wants to be asked.
+    pub(super) fn look_at(&self) -> Millis {
+        self.next_look.max(self.looking.retry_at)
+    }
+
     pub(super) fn acts(&self) -> bool {
         !self.shape.rungs.is_empty()
     }
@@ -261,6 +281,8 @@ pub(super) struct OpenCall {
     pub dead: Millis,
     /// When to look for it (again), while it is lost.
     pub find_at: Option<Millis>,
+    /// When it was last looked for: only a question asked after its death says that it was never taken.
+    pub find_asked: Millis,
 }
 
 impl OpenCall {

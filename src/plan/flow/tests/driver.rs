@@ -1,0 +1,445 @@
+//! A worker as the engine is one, but for the waiting: it stores what the flow says, carries it out on the world, and may be
+//! killed at any output.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    super::{Flow, Input, Output, Pace, Past, state::millis},
+    BEGIN, SECOND, at,
+    ledger::Ledger,
+    world::{Nature, World, service},
+};
+use crate::model::{
+    command::Command,
+    effect::{Effect, EffectNo, EffectState},
+    plan::{Ordinal, Plan, StepNo},
+    result::PastFact,
+    session::{Outcome, SessionState},
+    verb::{CallError, OpenEffect},
+};
+
+/// What is asked from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    Command(Command),
+    Wanted(Vec<Ordinal>),
+}
+
+/// A session to be driven.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    pub natures: Vec<Nature>,
+    /// Chance: each byte decides something, an empty tape is a good day.
+    pub tape: Vec<u8>,
+    /// What is asked, and when (seconds).
+    pub orders: Vec<(u16, Order)>,
+    /// Outputs between kills, and how much of the last ones is carried out: 0 for nothing, not even stored.
+    pub kills: Vec<(u8, u8)>,
+    /// Services that are down from a second on, for so many seconds.
+    pub outages: Vec<(&'static str, u16, u16)>,
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// Comes in, unless the worker that asked is dead.
+    Input(u32, Input),
+    /// A call reaches its service; the worker that would see its answer, if one would.
+    Land {
+        effect: EffectNo,
+        step: StepNo,
+        rung: u8,
+        members: Vec<Ordinal>,
+        asker: Option<u32>,
+    },
+    Order(Order),
+}
+
+/// A worker, its memory, and the world.
+pub struct Driver {
+    pub plan: Arc<Plan>,
+    pub pace: Pace,
+    pub world: World,
+    pub flow: Flow,
+    pub ledger: Ledger,
+    /// What is stored, but for the effects.
+    pub past: Past,
+    pub effects: BTreeMap<EffectNo, Effect>,
+    /// Milliseconds since the beginning.
+    pub now: i64,
+    pub outcome: Option<Outcome>,
+    /// What was called: (when, verb, rung, whom).
+    pub calls: Vec<(i64, &'static str, u8, Vec<Ordinal>)>,
+    script: Script,
+    tape: VecDeque<u8>,
+    wanted: Vec<Ordinal>,
+    queue: BTreeMap<(i64, u32), Event>,
+    queued: u32,
+    wake: Option<i64>,
+    epoch: u32,
+    seq: i64,
+    batches: usize,
+    until_kill: Option<(u8, u8)>,
+    rises: Vec<(u16, u32)>,
+}
+
+impl Driver {
+    pub fn new(plan: Arc<Plan>, script: Script) -> Self {
+        let pace = Pace::default();
+        let claimed: Vec<Ordinal> = (0..plan.members.len() as u32).map(Ordinal).collect();
+        let past = Past { claimed, ..Past::default() };
+        let mut driver = Self {
+            flow: Flow::new(plan.clone(), &past, pace),
+            ledger: Ledger::new(plan.clone()),
+            world: World::new(&script.natures),
+            tape: script.tape.iter().copied().collect(),
+            rises: vec![(1, 0); script.natures.len()],
+            until_kill: None,
+            past,
+            pace,
+            plan,
+            script,
+            effects: BTreeMap::new(),
+            now: 0,
+            outcome: None,
+            calls: Vec::new(),
+            wanted: Vec::new(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            wake: None,
+            epoch: 1,
+            seq: 0,
+            batches: 0,
+        };
+        for (seconds, order) in driver.script.orders.clone() {
+            driver.queue(i64::from(seconds) * SECOND, Event::Order(order));
+        }
+        driver.script.kills.reverse();
+        driver.until_kill = driver.script.kills.pop();
+        let outputs = driver.flow.start(at(0));
+        driver.carry_out(outputs, false, None);
+        driver
+    }
+
+    /// What is stored, as a new worker reads it.
+    pub fn past(&self) -> Past {
+        Past { effects: self.effects.values().cloned().collect(), ..self.past.clone() }
+    }
+
+    fn chance(&mut self) -> u8 {
+        self.tape.pop_front().unwrap_or(0)
+    }
+
+    fn queue(&mut self, at: i64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at.max(self.now), self.queued), event);
+    }
+
+    /// Drives until nothing more happens by itself.
+    pub fn drive(&mut self) {
+        while self.outcome.is_none() && self.step() {
+            assert!(self.batches < 30_000, "it does not come to rest");
+        }
+    }
+
+    /// Drives to the end, as a patient operator would have it.
+    pub fn drive_to_end(&mut self) -> Outcome {
+        for patience in 0.. {
+            self.drive();
+            if let Some(outcome) = self.outcome {
+                self.judge_end();
+                return outcome;
+            }
+            assert!(self.flow.is_idle(), "it rests with something under way: {:?}", self.flow.counters());
+            let command = match self.flow.mode() {
+                SessionState::Paused => Command::Resume,
+                SessionState::Halted if patience < 3 => Command::Retry { members: Vec::new(), from: None },
+                SessionState::Halted => Command::Cancel,
+                mode => panic!("it stands still, {mode:?}: {:?}", self.flow.counters()),
+            };
+            assert!(patience < 6, "nothing helps");
+            self.order(Order::Command(command));
+        }
+        unreachable!("the loop returns")
+    }
+
+    fn judge_end(&self) {
+        for counters in self.flow.counters() {
+            assert_eq!((counters.not_reached, counters.in_flight), (0, 0), "at the end: {counters:?}");
+        }
+        assert_eq!(self.past.claimed, [], "somebody is still held");
+        let counts = self.flow.counts();
+        assert_eq!(counts.succeeded + counts.failed + counts.skipped, self.plan.members.len() as i32);
+    }
+
+    /// Lets the next thing happen; false if there is none.
+    fn step(&mut self) -> bool {
+        let next = [self.queue.keys().next().map(|(at, _)| *at), self.wake, self.world.next()];
+        let Some(next) = next.into_iter().flatten().min() else { return false };
+        self.now = self.now.max(next);
+        let reports = self.world.run(self.now);
+        self.judge_rises();
+        if !reports.is_empty() {
+            for (ordinal, report) in &reports {
+                self.past.reports.retain(|(known, _)| known != ordinal);
+                self.past.reports.push((*ordinal, report.clone()));
+            }
+            self.feed(Input::Reported(reports), None);
+        } else if let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            match entry.remove() {
+                Event::Input(epoch, input) if epoch == self.epoch => self.feed(input, None),
+                Event::Input(..) => {}
+                Event::Order(order) => self.order(order),
+                Event::Land { effect, step, rung, members, asker } => {
+                    self.land(effect, step, rung, &members, asker)
+                }
+            }
+        } else if self.wake.is_some_and(|wake| wake <= self.now) {
+            self.feed(Input::Tick, None);
+        }
+        true
+    }
+
+    /// At most one edge from off to on per component and run.
+    fn judge_rises(&mut self) {
+        for (index, node) in self.world.nodes.iter().enumerate() {
+            let (run, before) = &mut self.rises[index];
+            if *run != self.ledger.entries[index].run {
+                (*run, *before) = (self.ledger.entries[index].run, node.rises);
+            }
+            assert!(node.rises - *before <= 1, "{index} was powered on twice in run {run}");
+        }
+    }
+
+    pub fn order(&mut self, order: Order) {
+        let input = match order.clone() {
+            Order::Command(command) => Input::Command { command, actor: "somebody".to_owned(), reason: None },
+            Order::Wanted(members) => {
+                let held = |ordinal: &Ordinal| self.past.claimed.contains(ordinal);
+                let members: Vec<Ordinal> = members.into_iter().filter(held).collect();
+                self.wanted.extend(&members);
+                Input::Wanted { by: "another".to_owned(), members }
+            }
+        };
+        self.feed(input, Some(order));
+    }
+
+    fn feed(&mut self, input: Input, order: Option<Order>) {
+        let judges = matches!(&input, Input::Saw { seen: Ok(_), .. } | Input::Answered(_, Ok(_)));
+        let outputs = self.flow.feed(at(self.now), input);
+        self.carry_out(outputs, judges, order);
+    }
+
+    /// One checkpoint, then what follows; or death on the way.
+    fn carry_out(&mut self, outputs: Vec<Output>, judges: bool, order: Option<Order>) {
+        self.batches += 1;
+        let dies = match &mut self.until_kill {
+            Some((0, how)) => Some(*how),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        };
+        if dies == Some(0) {
+            // A command that was not answered is read again.
+            if let Some(order) = order {
+                self.queue(self.now + 3 * SECOND, Event::Order(order));
+            }
+            return self.restart();
+        }
+        self.judge_before(&outputs, judges);
+        self.store(&outputs);
+        let changes = |output: &Output| {
+            !matches!(output, Output::Observe { .. } | Output::Find(_) | Output::Wake(_) | Output::Event(_))
+        };
+        if self.outcome.is_none() && outputs.iter().any(changes) {
+            self.judge_state(&self.flow);
+        }
+        self.wake = None;
+        let mut left = dies.map_or(usize::MAX, |how| usize::from(how) - 1);
+        for output in outputs {
+            let is_act = matches!(output, Output::Call { .. } | Output::Find(_) | Output::Observe { .. });
+            if is_act && left == 0 {
+                break;
+            }
+            left -= usize::from(is_act);
+            match output {
+                Output::Call { effect, step, rung, members } => self.call(effect, step, rung, members),
+                Output::Find(effect) => self.find(effect),
+                Output::Observe { step, members, effects } => self.observe(step, &members, &effects),
+                Output::Wake(wake) => self.wake = Some(millis(wake) - BEGIN),
+                _ => {}
+            }
+        }
+        if dies.is_some() && self.outcome.is_none() {
+            self.restart();
+        }
+    }
+
+    fn store(&mut self, outputs: &[Output]) {
+        self.seq += 1;
+        for output in outputs {
+            match output {
+                Output::Record(facts) => {
+                    for fact in facts {
+                        self.ledger.read(self.seq, fact);
+                        self.past.facts.push(PastFact {
+                            seq: self.seq,
+                            at: at(self.now),
+                            fact: fact.clone(),
+                        });
+                    }
+                }
+                Output::Effect { effect, state, reference, token, .. } => {
+                    let known = self.effects.get_mut(effect).expect("an effect has an intent");
+                    known.state = *state;
+                    known.reference = reference.clone().or(known.reference.take());
+                    known.token = token.clone().map(|(token, _)| token).or(known.token.take());
+                }
+                Output::Release(ends) => {
+                    let gone = |held: &Ordinal| !ends.iter().any(|(ordinal, _)| ordinal == held);
+                    self.past.claimed.retain(gone);
+                }
+                Output::State(state, _) => self.past.state = Some(*state),
+                Output::Over(outcome) => self.outcome = Some(*outcome),
+                _ => {}
+            }
+        }
+        self.judge(
+            &[outputs.iter().filter(|o| matches!(o, Output::Open(_))).cloned().collect::<Vec<_>>()].concat(),
+        );
+        for output in outputs {
+            if let Output::Open(edge) = output {
+                self.past.opened.push(*edge);
+            }
+        }
+        let rest: Vec<Output> = outputs.iter().filter(|o| !matches!(o, Output::Open(_))).cloned().collect();
+        self.judge(&rest);
+        for output in outputs {
+            if let Output::Call { effect, step, rung, members } = output {
+                let intent = Effect {
+                    no: *effect,
+                    step: *step,
+                    rung: *rung,
+                    members: members.clone(),
+                    state: EffectState::Intended,
+                    reference: None,
+                    token: None,
+                    seq: self.seq,
+                    intended_at: at(self.now),
+                    dead_at: at(self.now) + self.pace.call_alive_for,
+                };
+                assert!(self.effects.insert(*effect, intent).is_none(), "{effect:?} was used before");
+            }
+        }
+    }
+
+    /// The worker is gone; another one reads what is stored.
+    fn restart(&mut self) {
+        self.until_kill = self.script.kills.pop();
+        self.epoch += 1;
+        self.now += 2 * SECOND;
+        self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
+        let outputs = self.flow.start(at(self.now));
+        self.carry_out(outputs, false, None);
+        let wanted: Vec<Ordinal> = std::mem::take(&mut self.wanted);
+        if !wanted.is_empty() && self.outcome.is_none() {
+            self.order(Order::Wanted(wanted));
+        }
+    }
+
+    /// An ended session is tried again: admission takes the claims of those who failed and sets it running.
+    pub fn retry_ended(&mut self) {
+        let failed = |n: &u32| self.flow.components[*n as usize].failed.is_some();
+        self.past.claimed = (0..self.plan.members.len() as u32).filter(failed).map(Ordinal).collect();
+        self.past.state = Some(SessionState::Running);
+        self.outcome = None;
+        self.epoch += 1;
+        self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
+        let command = Command::Retry { members: Vec::new(), from: None };
+        let retry = Input::Command { command, actor: "somebody".to_owned(), reason: None };
+        let outputs = self.flow.start_with(at(self.now), [retry]);
+        self.carry_out(outputs, false, None);
+    }
+
+    fn is_down(&self, step: StepNo) -> bool {
+        let asked = service(&self.plan, step.0 as usize);
+        let down = |from: u16, length: u16| {
+            (i64::from(from) * SECOND..(i64::from(from) + i64::from(length)) * SECOND).contains(&self.now)
+        };
+        self.script.outages.iter().any(|(service, from, length)| *service == asked && down(*from, *length))
+    }
+
+    fn call(&mut self, effect: EffectNo, step: StepNo, rung: u8, members: Vec<Ordinal>) {
+        let verb = self.plan.steps[step.0 as usize].verb.clone();
+        self.calls.push((self.now, verb.name(), rung, members.clone()));
+        let (fate, delay) = (self.chance(), i64::from(self.chance()));
+        let transient = CallError::Transient { service: "it", text: "503".to_owned(), retry_after: None };
+        let lost = CallError::Lost { service: "it", text: "504".to_owned() };
+        let poisons = |ordinal: &&Ordinal| self.world.nodes[ordinal.0 as usize].nature.poisons;
+        let poisoned = members.iter().find(poisons).filter(|_| verb.name() == "set_boot_parameters");
+        let named = members.iter().take(usize::from(delay > 128)).copied().collect();
+        let text = "no".to_owned();
+        let error = match fate {
+            _ if self.is_down(step) => transient,
+            _ if poisoned.is_some() => CallError::Rejected { text, named: Vec::new() },
+            0..=199 => {
+                let land = Event::Land { effect, step, rung, members, asker: Some(self.epoch) };
+                return self.queue(self.now + 20 + delay * 5, land);
+            }
+            200..=219 => transient,
+            220..=229 => CallError::TooLarge,
+            230..=241 => {
+                let land = Event::Land { effect, step, rung, members, asker: None };
+                self.queue(self.now + delay * 55, land);
+                lost
+            }
+            242..=250 => lost,
+            251.. => CallError::Rejected { text, named },
+        };
+        let answer = Input::Answered(effect, Err(error));
+        self.queue(self.now + 50 + (delay % 16) * 600, Event::Input(self.epoch, answer));
+    }
+
+    fn land(&mut self, effect: EffectNo, step: StepNo, rung: u8, members: &[Ordinal], asker: Option<u32>) {
+        let pace = self.chance();
+        let verb = self.plan.steps[step.0 as usize].verb.clone();
+        let answer = self.world.act(self.now, &verb, effect.0, rung, members, pace);
+        if let Some(asker) = asker {
+            let delay = i64::from(self.chance()) * 10;
+            let input = Input::Answered(effect, Ok(answer));
+            self.queue(self.now + 10 + delay, Event::Input(asker, input));
+        }
+    }
+
+    fn ask<T>(&mut self, step: StepNo, answer: T) -> (i64, Result<T, CallError>) {
+        let (fate, delay) = (self.chance(), i64::from(self.chance()) * 10);
+        let fails = self.is_down(step) || fate >= 230;
+        let error = CallError::Transient { service: "it", text: "503".to_owned(), retry_after: None };
+        (self.now + 10 + delay, if fails { Err(error) } else { Ok(answer) })
+    }
+
+    fn find(&mut self, effect: EffectNo) {
+        let step = self.effects[&effect].step;
+        let (when, answer) = self.ask(step, self.world.find(effect.0));
+        self.queue(when, Event::Input(self.epoch, Input::Found(effect, answer)));
+    }
+
+    fn observe(&mut self, step: StepNo, members: &[Ordinal], open: &[OpenEffect]) {
+        let verb = self.plan.steps[step.0 as usize].verb.clone();
+        let unseen = self.chance();
+        let seen = members.iter().filter(|ordinal| unseen < 200 || ordinal.0 as u8 % 4 != unseen % 4);
+        let seen = seen.map(|ordinal| {
+            let view = self.flow.member(step, *ordinal);
+            let since = millis(view.since);
+            (*ordinal, self.world.look(self.now, &verb, ordinal.0 as usize, open, since, view.noticed))
+        });
+        let seen: Vec<_> = seen.collect();
+        let asked_at = at(self.now);
+        let (when, seen) = self.ask(step, seen);
+        self.queue(when, Event::Input(self.epoch, Input::Saw { step, asked_at, seen }));
+    }
+}

@@ -1,0 +1,86 @@
+//! The flow against a model of the services: a virtual clock, nodes that boot or do not, answers that are lost, workers
+//! that are killed.
+
+mod driver;
+mod laws;
+mod ledger;
+mod properties;
+mod stories;
+mod world;
+
+use std::{sync::Arc, time::Duration};
+
+use super::state::timestamp;
+use crate::{
+    model::{
+        Timestamp,
+        artifacts::{BootArtifacts, BootArtifactsId},
+        component::ComponentNo,
+        options::Options,
+        plan::{Plan, SliceArtifacts, UnknownPolicy},
+        xname::Xname,
+    },
+    plan::{Binding, BoundBootSet, compile, workflow},
+};
+
+/// The moment all tests begin, in milliseconds since the epoch.
+const BEGIN: i64 = 1_800_000_000_000;
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+
+/// A moment so many milliseconds after the beginning.
+fn at(elapsed: i64) -> Timestamp {
+    timestamp(BEGIN + elapsed)
+}
+
+/// How the members are arranged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// One boot set.
+    One,
+    /// Two, without ordinals.
+    Two,
+    /// Two with ordinals: the second boots first and goes off last.
+    Ordered,
+    /// One in two waves.
+    Waves,
+}
+
+/// The embedded workflow `operation`, bound to so many members.
+fn plan(operation: &str, layout: Layout, members: u32) -> Arc<Plan> {
+    let first = if layout == Layout::One { members } else { members.div_ceil(2) };
+    let ordered = layout == Layout::Ordered;
+    let boot_set = |name: &str, from: u32, to: u32, order: u32| BoundBootSet {
+        name: name.to_owned(),
+        boot_ordinal: ordered.then_some(10 - order),
+        shutdown_ordinal: ordered.then_some(order),
+        artifacts: Some(SliceArtifacts {
+            id: BootArtifactsId(7),
+            artifacts: BootArtifacts::default(),
+            image: Some("image".to_owned()),
+            projected: true,
+        }),
+        configuration: Some("configuration".to_owned()),
+        members: (from..to)
+            .map(|n| {
+                let xname = Xname { cabinet: 1000 + n / 100, chassis: 0, slot: n % 100, bmc: 0, node: 0 };
+                (ComponentNo(n as i32 + 1), xname)
+            })
+            .collect(),
+    };
+    let binding = Binding {
+        boot_sets: vec![boot_set("compute", 0, first, 1), boot_set("gateways", first, members, 2)],
+        options: &Options::default(),
+        unknown: UnknownPolicy::Reboot,
+        service_patience: Duration::from_secs(1800),
+        threshold_percent: 60,
+    };
+    let workflows = workflow::embedded();
+    let mut plan = compile(&workflows.get(operation).unwrap().workflow, &binding).unwrap();
+    if layout == Layout::Waves {
+        for (wave, slice) in plan.slices.iter_mut().enumerate() {
+            slice.wave = wave as i16;
+        }
+    }
+    Arc::new(plan)
+}

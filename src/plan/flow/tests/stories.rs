@@ -1,0 +1,1 @@
+//! Stories: what happens to a few nodes, told from beginning to end.
