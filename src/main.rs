@@ -13,8 +13,7 @@ use bosun::{
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let machine =
-        matches.subcommand().map(|(_, matches)| config::machine_arguments(matches)).unwrap_or_default();
+    let machine = matches.subcommand_matches("dev").map(config::machine_arguments).unwrap_or_default();
     if let Err(error) = telemetry::start(&cli.log, cli.command.log_default()) {
         eprintln!("bosun: --log: {error}");
         return Exit::Usage.into();
