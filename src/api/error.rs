@@ -7,6 +7,11 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::body;
+use crate::{
+    admit::{Claim, Rejection},
+    db::DbError,
+    model::xname,
+};
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +50,8 @@ pub enum ApiError {
         more: Map<String, Value>,
     },
     /// Admission refused the session: nothing was touched.
-    #[error("{0}")]
-    Rejected(String),
+    #[error(transparent)]
+    Rejected(Rejection),
     /// A service or the database does not answer.
     #[error("{0}")]
     Unavailable(String),
@@ -77,7 +82,11 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Conflict { .. } => StatusCode::CONFLICT,
-            Self::Rejected(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Rejected(rejection) => match rejection {
+                Rejection::Claimed(_) | Rejection::NameTaken(_) => StatusCode::CONFLICT,
+                Rejection::Selection(_) | Rejection::Invalid(_) => StatusCode::BAD_REQUEST,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
             Self::Unavailable(_) | Self::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -101,7 +110,13 @@ impl ApiError {
     pub fn problem(&self) -> Value {
         let mut problem = match self {
             Self::Conflict { more, .. } => more.clone(),
-            Self::Rejected(_) => Map::from_iter([("rejected".to_owned(), json!(true))]),
+            Self::Rejected(rejection) => {
+                let mut more = Map::from_iter([("rejected".to_owned(), json!(true))]);
+                if let Rejection::Claimed(claims) = rejection {
+                    more.insert("held".to_owned(), claims.iter().map(held).collect());
+                }
+                more
+            }
             _ => Map::new(),
         };
         problem.insert("detail".to_owned(), json!(self.to_string()));
@@ -109,6 +124,32 @@ impl ApiError {
         problem.insert("title".to_owned(), json!(self.title()));
         problem.insert("type".to_owned(), json!("about:blank"));
         Value::Object(problem)
+    }
+}
+
+/// Who holds what, for programs.
+fn held(claim: &Claim) -> Value {
+    json!({"session": claim.session, "count": claim.components.len(), "components": xname::fold(&claim.components)})
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::NotFound { .. } => Self::NotFound(error.to_string()),
+            DbError::Conflict { what } => Self::conflict("The resource to be created already exists", what),
+            error if error.is_transient() => Self::Unavailable(error.to_string()),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Database(error) => error.into(),
+            Rejection::Unavailable { .. } => Self::Unavailable(rejection.to_string()),
+            rejection => Self::Rejected(rejection),
+        }
     }
 }
 
@@ -143,6 +184,6 @@ mod tests {
 
     #[test]
     fn a_rejected_session_says_so() {
-        assert_eq!(ApiError::Rejected("no nodes".to_owned()).problem()["rejected"], true);
+        assert_eq!(ApiError::from(Rejection::Invalid("no nodes".to_owned())).problem()["rejected"], true);
     }
 }

@@ -8,8 +8,10 @@ mod body;
 mod bos;
 mod bosun;
 mod error;
+mod query;
 mod reports;
 mod schema;
+mod session_template;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +23,13 @@ use axum::{
     routing::get,
 };
 
-use crate::{admit::Admit, db};
+use tokio::sync::Notify;
+
+use crate::{
+    admit::Admit,
+    db,
+    model::{options::Options, session::Name},
+};
 
 pub use error::ApiError;
 use reports::Reports;
@@ -39,14 +47,30 @@ pub struct ApiState {
     pool: db::Pool,
     admit: Arc<Admit>,
     reports: Reports,
+    waiting: Arc<Notify>,
 }
 
 impl ApiState {
-    /// Starts the task that writes reports; it ends with the last copy of this state.
-    pub fn new(pool: db::Pool, admit: Arc<Admit>) -> Self {
+    /// Starts the task that writes reports; it ends with the last copy of this state. `waiting` is told of every
+    /// session that waits for admission.
+    pub fn new(pool: db::Pool, admit: Arc<Admit>, waiting: Arc<Notify>) -> Self {
         let reports = Reports::start(pool.clone());
-        Self { pool, admit, reports }
+        Self { pool, admit, reports, waiting }
     }
+
+    /// BOS's options as they are now.
+    async fn options(&self) -> Result<Options, ApiError> {
+        let mut conn = db::acquire(&self.pool).await?;
+        Ok(db::options::get(&mut conn).await?)
+    }
+}
+
+/// A name in a path.
+fn name_in_path(name: &str) -> Result<Name, ApiError> {
+    name.parse().map_err(|_| {
+        let short: String = name.chars().take(130).collect();
+        ApiError::bad_request(format!("'{short}' is not a name"))
+    })
 }
 
 /// Every path.

@@ -1,11 +1,13 @@
 //! BOS's API v2, as `reference` clients know it: paths, bodies, status codes and words.
 
 mod component;
-mod component_filter;
+mod component_view;
 mod session;
 mod session_template;
-mod shape;
+mod session_view;
+pub mod shape;
 mod tenant;
+mod time;
 pub mod version;
 
 use axum::Router;

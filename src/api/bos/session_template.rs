@@ -139,10 +139,8 @@ async fn validate(
     let template =
         db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
     drop(conn);
-    let found = state.admit.validate_template(&template.content).await?;
-    let messages = if found.errors.is_empty() { found.warnings } else { found.errors };
-    let text = if messages.is_empty() { "Valid".to_owned() } else { messages.join("; ") };
-    Ok(Json::ok(text))
+    let found = state.admit.validate_template(&name, &template.content, true).await?;
+    Ok(Json::ok(found.text()))
 }
 
 fn missing(error: db::DbError, tenant: &Tenant, name: &str) -> ApiError {

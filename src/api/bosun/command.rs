@@ -1,5 +1,7 @@
 //! `/bosun/v1/sessions/{name}/commands`: what operators ask of a session. Its writer obeys and answers with an event.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::session;
 use crate::{
+    admit::RetryRequest,
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -72,20 +75,25 @@ async fn order(
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let mut conn = db::acquire(&state.pool).await?;
     let session = session::find(&mut conn, &name).await?;
-    let request = CommandRequest {
-        kind: body.kind,
-        step: step_of(&mut conn, &session, body.step).await?,
-        components: components_of(&mut conn, &body.components).await?,
-        reason: body.reason,
-    };
-    may(&session, &request)?;
-    let message = match request.kind {
+    let step = step_of(&mut conn, &session, body.step).await?;
+    let message = match body.kind {
         CommandKind::Retry | CommandKind::Restart => {
             drop(conn);
-            let retried = state.admit.retry(session.id, request, actor.0).await?;
-            format!("session {name} goes on with {retried} components that had failed")
+            let retry = RetryRequest {
+                session: name.clone(),
+                tenant: String::new(),
+                step,
+                limit: body.components.join(","),
+                reason: body.reason,
+                actor: actor.0,
+            };
+            let retried = state.admit.retry(&retry).await?;
+            format!("session {name} goes on with {} that had failed", counted(retried.components))
         }
         kind => {
+            let components = components_of(&mut conn, &body.components).await?;
+            let request = CommandRequest { kind, step, components, reason: body.reason };
+            may(&session, &request)?;
             db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
             let kind = json!(kind);
             format!("{} asked of session {name}", kind.as_str().unwrap_or_default())
@@ -94,15 +102,15 @@ async fn order(
     Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))
 }
 
+fn counted(components: usize) -> String {
+    if components == 1 { "1 component".to_owned() } else { format!("{components} components") }
+}
+
 /// What makes no sense where the session is.
 fn may(session: &Session, request: &CommandRequest) -> Result<(), ApiError> {
     let name = &session.new.name;
     let no = |why: String| Err(ApiError::conflict("The command makes no sense now", why));
     match (request.kind, session.state) {
-        (CommandKind::Retry | CommandKind::Restart, SessionState::Waiting) => {
-            no(format!("session '{name}' has not begun"))
-        }
-        (CommandKind::Retry | CommandKind::Restart, _) => Ok(()),
         (_, SessionState::Ended) => no(format!("session '{name}' has ended")),
         (CommandKind::Resume, SessionState::Running | SessionState::Cancelling | SessionState::Waiting) => {
             no(format!("session '{name}' is {}; only a paused, halted or stuck one goes on", session.state.label()))
@@ -139,7 +147,7 @@ async fn components_of(conn: &mut db::Connection, names: &[String]) -> Result<Ve
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let numbers = db::component::numbers(conn, names).await?;
+    let numbers: BTreeMap<String, i32> = db::component::numbers(conn, names).await?.into_iter().collect();
     let unknown: Vec<_> = names.iter().filter(|name| !numbers.contains_key(*name)).cloned().collect();
     if !unknown.is_empty() {
         return Err(ApiError::bad_request(format!("no such component: {}", unknown.join(", "))));

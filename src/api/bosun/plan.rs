@@ -32,10 +32,11 @@ async fn plan(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let request = session::request(body, actor)?;
-    let preview = state.admit.plan(&request).await?;
+    let (operation, template) = (request.operation.clone(), request.template.clone());
+    let preview = state.admit.plan(request).await?;
     let mut shown = show(&preview);
-    shown["operation"] = json!(request.operation);
-    shown["template"] = json!(request.template);
+    shown["operation"] = json!(operation);
+    shown["template"] = json!(template);
     Ok(Json::ok(shown))
 }
 

@@ -24,7 +24,7 @@ use crate::{
         self,
         effect::EffectLine,
         result::{ResultFilter, ResultLine},
-        session::Session,
+        session::{Session, SessionFilter},
     },
     model::{
         event::Event,
@@ -103,7 +103,8 @@ async fn create(
     let name = request.name.clone();
     let admitted = state.admit.session(request).await?;
     let mut conn = db::acquire(&state.pool).await?;
-    let mut shown = show(&mut conn, &find(&mut conn, name.as_str()).await?, false, false).await?;
+    let session = find(&mut conn, name.as_str()).await?;
+    let mut shown = show(&mut conn, &session, false, false).await?;
     if !admitted.notes.is_empty() {
         shown["notes"] = json!(admitted.notes);
     }
@@ -156,8 +157,10 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
             ))
         })?),
     };
+    let states: Vec<SessionState> = wanted.into_iter().collect();
+    let filter = SessionFilter { states: &states, limit: Some(max), ..SessionFilter::default() };
     let mut conn = db::acquire(&state.pool).await?;
-    let sessions = db::session::list(&mut conn, None, wanted, max).await?;
+    let sessions = db::session::list(&mut conn, &filter).await?;
     Ok(Json::ok(sessions.iter().map(view::line).collect()))
 }
 

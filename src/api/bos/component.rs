@@ -1,0 +1,209 @@
+//! `/v2/components`: the records, and the reports of nodes that booted.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::Value;
+
+use super::{
+    component_view::{self, show},
+    shape,
+};
+use crate::{
+    api::{
+        ApiError, ApiState,
+        body::{Json, JsonBody},
+        query::Query,
+        reports,
+        schema::{self, Shape, some_text, text},
+    },
+    db::{
+        self,
+        component::{Component, ComponentFilter, ComponentPatch, Patching},
+    },
+};
+
+/// Largest body of a bulk request: a patch for each of 100,000 components.
+const BULK_BYTES_MAX: usize = 16 << 20;
+const PHASE: Shape = Shape::Word(&["configuring", "powering_off", "powering_on", ""]);
+
+/// The paths below `/v2`.
+pub fn router() -> Router<ApiState> {
+    let bulk = get(list).put(put_bulk).patch(patch_bulk).layer(DefaultBodyLimit::max(BULK_BYTES_MAX));
+    Router::new()
+        .route("/components", bulk)
+        .route("/components/{id}", get(one).put(put).patch(patch).delete(delete))
+}
+
+async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+    let wanted = Wanted::read(&query)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let components = db::component::list(&mut conn, &wanted.filter()).await?;
+    Ok(Json::ok(components.iter().map(|component| show(component, true)).collect()))
+}
+
+/// The filters of a list.
+struct Wanted<'a> {
+    xnames: Option<Vec<String>>,
+    session: Option<&'a str>,
+    staged_session: Option<&'a str>,
+    enabled: Option<bool>,
+    phase: Option<&'a str>,
+    statuses: Option<Vec<String>>,
+    start_after: Option<&'a str>,
+    limit: Option<i64>,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(query: &'a Query) -> Result<Self, ApiError> {
+        let words = |list: &str| -> Vec<String> { list.split(',').map(str::to_owned).collect() };
+        let not_empty = |value: Option<&'a str>| value.filter(|text| !text.is_empty());
+        let session = query.checked("session", &Shape::Name)?;
+        let staged_session = query.checked("staged_session", &Shape::Name)?;
+        let phase = not_empty(query.checked("phase", &PHASE)?);
+        let statuses = not_empty(query.checked("status", &text(512))?).map(words);
+        let others = session.is_some() || staged_session.is_some() || phase.is_some() || statuses.is_some();
+        // BOS lists everybody when `enabled=false` is asked for alone, or of named components.
+        let enabled = query.boolean("enabled")?.filter(|enabled| *enabled || others);
+        Ok(Self {
+            xnames: query.checked("ids", &some_text(usize::MAX - 1))?.map(words),
+            session,
+            staged_session,
+            enabled,
+            phase,
+            statuses,
+            start_after: query.checked("start_after_id", &shape::COMPONENT_ID)?,
+            limit: query.number("page_size", 0, 1_048_576)?.filter(|size| *size > 0),
+        })
+    }
+
+    fn filter(&self) -> ComponentFilter<'_> {
+        ComponentFilter {
+            xnames: self.xnames.as_deref(),
+            session: self.session,
+            staged_session: self.staged_session,
+            enabled: self.enabled,
+            phase: self.phase,
+            statuses: self.statuses.as_deref(),
+            start_after: self.start_after,
+            limit: self.limit,
+        }
+    }
+}
+
+async fn find(state: &ApiState, id: &str) -> Result<Component, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    Ok(db::component::get(&mut conn, id).await?)
+}
+
+async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    id_in_path(&id)?;
+    Ok(Json::ok(show(&find(&state, &id).await?, true)))
+}
+
+fn id_in_path(id: &str) -> Result<(), ApiError> {
+    schema::check_text(&shape::COMPONENT_ID, id).map_err(ApiError::bad_request)
+}
+
+/// A node's report, gathered with others; or any other change.
+async fn patch(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    id_in_path(&id)?;
+    let body = body.required()?;
+    schema::check(&shape::COMPONENT, &body)?;
+    if let Some(token) = component_view::report(&body) {
+        let token = token.to_owned();
+        return Ok(Json::ok(show(&state.reports.keep(id, token).await?, false)));
+    }
+    let patch = component_view::read(body)?;
+    if patch.actual.is_some() {
+        let stored = find(&state, &id).await?;
+        let believed = stored.last_action.action.as_deref() == Some("powering_on");
+        if stored.enabled == Some(true) && stored.status != "stable" && !believed {
+            return Err(reports::refused(&id));
+        }
+    }
+    let how = Patching::Merge { skip_unknown: false };
+    let written = db::component::patch(&state.pool, vec![(id.clone(), patch)], how).await?;
+    written.first().map(|component| Json::ok(show(component, false))).ok_or_else(|| reports::unknown(&id))
+}
+
+async fn put(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    id_in_path(&id)?;
+    let body = body.required()?;
+    schema::check(&shape::COMPONENT, &body)?;
+    let patches = vec![(id.clone(), component_view::read(body)?)];
+    let written = db::component::patch(&state.pool, patches, Patching::Replace).await?;
+    written.first().map(|component| Json::ok(show(component, false))).ok_or_else(|| reports::unknown(&id))
+}
+
+async fn put_bulk(State(state): State<ApiState>, body: JsonBody) -> Result<Json<Vec<Value>>, ApiError> {
+    let written = db::component::patch(&state.pool, list_of(body.required()?)?, Patching::Replace).await?;
+    Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()))
+}
+
+async fn patch_bulk(
+    State(state): State<ApiState>,
+    query: Query,
+    body: JsonBody,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let how = Patching::Merge { skip_unknown: query.boolean("skip_bad_ids")?.unwrap_or(false) };
+    let body = body.required()?;
+    if body.is_array() {
+        let written = db::component::patch(&state.pool, list_of(body)?, how).await?;
+        return Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()));
+    }
+    schema::check(&shape::COMPONENT_BULK, &body)?;
+    let filter = |key: &str| body["filters"][key].as_str().filter(|text| !text.is_empty());
+    let (ids, computed): (Vec<String>, bool) = match (filter("ids"), filter("session")) {
+        (Some(ids), None) => (ids.split(',').map(str::to_owned).collect(), false),
+        (None, Some(session)) => (members(&state, session).await?, true),
+        _ => {
+            return Err(ApiError::bad_request(
+                "filters is not valid under any of the given schemas: give either ids or session - 'filters'",
+            ));
+        }
+    };
+    let patch = component_view::read(body["patch"].clone())?;
+    // Who was found by the session, and retired since, is nobody's mistake.
+    let how = if computed { Patching::Merge { skip_unknown: true } } else { how };
+    let patches = ids.into_iter().map(|id| (id, patch.clone())).collect();
+    let written = db::component::patch(&state.pool, patches, how).await?;
+    Ok(Json::ok(written.iter().map(|component| show(component, computed)).collect()))
+}
+
+async fn members(state: &ApiState, session: &str) -> Result<Vec<String>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let filter = ComponentFilter { session: Some(session), ..ComponentFilter::default() };
+    let components = db::component::list(&mut conn, &filter).await?;
+    Ok(components.into_iter().map(|component| component.xname).collect())
+}
+
+/// A patch for each of many.
+fn list_of(body: Value) -> Result<Vec<(String, ComponentPatch)>, ApiError> {
+    schema::check(&shape::COMPONENT_LIST, &body)?;
+    let Value::Array(items) = body else { return Ok(Vec::new()) };
+    let patches = items.into_iter().map(|item| {
+        let id = item["id"].as_str().unwrap_or_default().to_owned();
+        Ok((id, component_view::read(item)?))
+    });
+    patches.collect()
+}
+
+async fn delete(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    id_in_path(&id)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    db::component::delete(&mut conn, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

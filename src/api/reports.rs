@@ -1,0 +1,127 @@
+//! Reports of nodes that booted. Thousands come within seconds of each other, so what arrives together is written
+//! together: one statement for all, then one to show the records as they are.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::ApiError;
+use crate::db::{
+    self,
+    component::{Component, ComponentFilter, ReportOutcome},
+};
+
+/// How long the first report waits for others.
+const GATHER_TIME: Duration = Duration::from_millis(10);
+/// Most reports of one statement.
+const BATCH_MAX: usize = 1_000;
+/// Most reports that wait; beyond, whoever reports waits.
+const QUEUE_MAX: usize = 10_000;
+
+/// Where reports are left.
+#[derive(Debug, Clone)]
+pub struct Reports(mpsc::Sender<Pending>);
+
+#[derive(Debug)]
+struct Pending {
+    xname: String,
+    token: String,
+    reply: oneshot::Sender<Result<Component, ApiError>>,
+}
+
+impl Reports {
+    /// Starts the task that writes them; it ends when nobody can leave a report any more.
+    pub fn start(pool: db::Pool) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(write_all(pool, receiver));
+        Self(sender)
+    }
+
+    /// Leaves a report, and waits until it is durable.
+    ///
+    /// # Errors
+    /// 404 for an unknown component, 409 where BOS refuses, 503 when the database does not answer.
+    pub async fn keep(&self, xname: String, token: String) -> Result<Component, ApiError> {
+        let (reply, kept) = oneshot::channel();
+        let gone = || ApiError::Unavailable("reports are not taken any more; the server stops".to_owned());
+        self.0.send(Pending { xname, token, reply }).await.map_err(|_| gone())?;
+        kept.await.map_err(|_| gone())?
+    }
+}
+
+async fn write_all(pool: db::Pool, mut queue: mpsc::Receiver<Pending>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while let Some(first) = queue.recv().await {
+        batch.push(first);
+        let deadline = tokio::time::sleep(GATHER_TIME);
+        tokio::pin!(deadline);
+        while batch.len() < BATCH_MAX {
+            tokio::select! {
+                biased;
+                next = queue.recv() => match next {
+                    Some(next) => batch.push(next),
+                    None => break,
+                },
+                () = &mut deadline => break,
+            }
+        }
+        write(&pool, std::mem::take(&mut batch)).await;
+    }
+}
+
+async fn write(pool: &db::Pool, batch: Vec<Pending>) {
+    match outcomes(pool, &batch).await {
+        Ok((outcomes, records)) => {
+            for pending in batch {
+                let answer = match outcomes.get(&pending.xname) {
+                    Some(ReportOutcome::Recorded) => records.get(&pending.xname).cloned(),
+                    Some(ReportOutcome::Refused) => {
+                        let _ = pending.reply.send(Err(refused(&pending.xname)));
+                        continue;
+                    }
+                    Some(ReportOutcome::Unknown) | None => None,
+                };
+                let answer = answer.ok_or_else(|| unknown(&pending.xname));
+                // Whoever reported may have gone.
+                let _ = pending.reply.send(answer);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(reports = batch.len(), "reports could not be kept: {error}");
+            for pending in batch {
+                let _ = pending.reply.send(Err(ApiError::Unavailable(format!("the report was not kept: {error}"))));
+            }
+        }
+    }
+}
+
+type Outcomes = (HashMap<String, ReportOutcome>, HashMap<String, Component>);
+
+async fn outcomes(pool: &db::Pool, batch: &[Pending]) -> Result<Outcomes, db::DbError> {
+    let reports: Vec<(String, String)> =
+        batch.iter().map(|pending| (pending.xname.clone(), pending.token.clone())).collect();
+    let mut conn = db::acquire(pool).await?;
+    let outcomes: HashMap<_, _> =
+        db::component::report(&mut conn, &reports, true).await?.into_iter().collect();
+    let xnames: Vec<String> = outcomes
+        .iter()
+        .filter(|(_, outcome)| **outcome == ReportOutcome::Recorded)
+        .map(|(xname, _)| xname.clone())
+        .collect();
+    let filter = ComponentFilter { xnames: Some(&xnames), ..ComponentFilter::default() };
+    let records = db::component::list(&mut conn, &filter).await?;
+    Ok((outcomes, records.into_iter().map(|record| (record.xname.clone(), record)).collect()))
+}
+
+/// BOS's 404.
+pub fn unknown(xname: &str) -> ApiError {
+    ApiError::NotFound(format!("Component '{xname}' does not exist"))
+}
+
+/// BOS's 409: the node is being switched off or configured, so what it runs is about to change.
+pub fn refused(xname: &str) -> ApiError {
+    ApiError::conflict(
+        "Actual state can not be updated.",
+        format!("BOS is acting on component '{xname}'; its actual state is only taken after a power-on"),
+    )
+}
