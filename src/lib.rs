@@ -14,13 +14,17 @@
 //! `cli/session.rs`.
 
 pub mod admit;
+pub mod api;
 pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod db;
+pub mod demo;
+pub mod dev;
 pub mod engine;
 pub mod model;
 pub mod plan;
+pub mod serve;
 pub mod sim;
 pub mod steps;
 pub mod telemetry;

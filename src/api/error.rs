@@ -158,10 +158,10 @@ impl IntoResponse for ApiError {
         if let Self::Internal(what) = &self {
             tracing::error!(error = what, "a request failed by our own fault");
         }
-        let head = (self.status(), [(header::CONTENT_TYPE, "application/problem+json")]);
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         match body::text(&self.problem()) {
-            Ok(body) => (head, body).into_response(),
-            Err(_) => head.into_response(),
+            Ok(body) => (self.status(), kind, body).into_response(),
+            Err(_) => self.status().into_response(),
         }
     }
 }

@@ -102,8 +102,9 @@ pub fn check(shape: &Shape, value: &Value) -> Result<(), ApiError> {
 type Mistake = (String, Vec<String>);
 
 fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mistake> {
-    let wrong = |what: String| Err((what, place.clone()));
-    let not_of = |kind: &str| Err((format!("{} is not of type '{kind}'", brief(value)), place.clone()));
+    let here = place.clone();
+    let wrong = |what: String| Err((what, here.clone()));
+    let not_of = |kind: &str| Err((format!("{} is not of type '{kind}'", brief(value)), here.clone()));
     match shape {
         Shape::Nullable(_) if value.is_null() => Ok(()),
         Shape::Nullable(inner) => find(inner, value, place),
@@ -150,7 +151,8 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
 }
 
 fn find_in_fields(lists: &[&[Field]], value: &Value, place: &mut Vec<String>) -> Result<(), Mistake> {
-    let wrong = |what: String| Err((what, place.clone()));
+    let here = place.clone();
+    let wrong = |what: String| Err((what, here.clone()));
     let Some(object) = value.as_object() else {
         return wrong(format!("{} is not of type 'object'", brief(value)));
     };

@@ -80,3 +80,28 @@ pub async fn get(conn: &mut Connection, id: i64) -> Result<CommandRow, DbError> 
         answer: row.answer,
     })
 }
+
+/// A session's commands, newest first; at most 1,000.
+pub async fn list(conn: &mut Connection, session: &SessionId) -> Result<Vec<CommandRow>, DbError> {
+    let rows = sqlx::query!(
+        "select command_id, data, actor, created_at, obeyed_at, answer from command
+          where session_id = $1 order by command_id desc limit 1000",
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list commands"))?;
+    let commands = rows.into_iter().map(|row| {
+        Ok(CommandRow {
+            command: PendingCommand {
+                id: row.command_id,
+                request: label::read_json("a command", row.data)?,
+                actor: row.actor,
+            },
+            created_at: row.created_at,
+            obeyed_at: row.obeyed_at,
+            answer: row.answer,
+        })
+    });
+    commands.collect()
+}

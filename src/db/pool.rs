@@ -44,6 +44,12 @@ pub async fn acquire(pool: &Pool) -> Result<PooledConnection, DbError> {
     pool.acquire().await.map_err(unreachable)
 }
 
+/// Whether the database answers, within a second.
+pub async fn is_alive(pool: &Pool) -> bool {
+    let asked = async { sqlx::query("select 1").execute(pool).await.is_ok() };
+    tokio::time::timeout(Duration::from_secs(1), asked).await.unwrap_or(false)
+}
+
 /// Brings the schema up to date. Harmless where it is.
 pub async fn migrate(pool: &Pool) -> Result<(), DbError> {
     let operation = "migrate the schema";

@@ -165,3 +165,13 @@ pub async fn skips(conn: &mut Connection, session: &SessionId) -> Result<Vec<Ski
     });
     skips.collect()
 }
+
+/// The ids of those who take part in a session, bytewise.
+pub async fn member_names(conn: &mut Connection, session: &SessionId) -> Result<Vec<String>, DbError> {
+    let members = slices(conn, *session).await?;
+    let ids: Vec<i32> = members.into_iter().map(|(id, _)| id).collect();
+    let mut names = names(conn, &ids).await?;
+    let mut found: Vec<String> = ids.iter().filter_map(|id| names.remove(id)).collect();
+    found.sort_unstable();
+    Ok(found)
+}

@@ -143,7 +143,7 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &tenant, &name).await?;
-    let members = db::session::member_names(&mut conn, &session.id).await?;
+    let members = db::session_component_batch::member_names(&mut conn, &session.id).await?;
     Ok(Json::ok(session_view::show(&session, &members)))
 }
 
@@ -152,7 +152,7 @@ async fn list(State(state): State<ApiState>, tenant: Tenant, query: Query) -> Re
     let sessions = wanted(&mut conn, &tenant, &query).await?;
     let mut shown = Vec::with_capacity(sessions.len());
     for session in &sessions {
-        let members = db::session::member_names(&mut conn, &session.id).await?;
+        let members = db::session_component_batch::member_names(&mut conn, &session.id).await?;
         shown.push(session_view::show(session, &members));
     }
     Ok(Json::ok(shown))

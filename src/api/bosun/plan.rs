@@ -41,7 +41,7 @@ async fn plan(
 }
 
 fn show(preview: &Preview) -> Value {
-    let plan = preview.plan.as_ref();
+    let plan = &preview.plan;
     let skipped = preview.skipped.iter().map(|(boot_set, reason, names)| {
         json!({
             "boot_set": boot_set, "reason": reason.label(), "count": names.len(), "components": view::fold(names),
@@ -53,19 +53,21 @@ fn show(preview: &Preview) -> Value {
             "components": xname::fold(&claim.components),
         })
     });
+    let steps = plan.steps.iter().map(|step| {
+        let timeout = humantime::format_duration(step.timeout).to_string();
+        json!({"name": step.name, "verb": step.verb.name(), "timeout": timeout, "attempts": step.attempts})
+    });
     json!({
         "plan_hash": preview.plan_hash,
-        "targeted": plan.map_or(0, |plan| plan.members.len()),
-        "power_cycled": plan.map_or(0, power_cycled),
-        "boot_sets": plan.map_or_else(Vec::new, boot_sets),
+        "targeted": plan.members.len(),
+        "power_cycled": power_cycled(plan),
+        "boot_sets": boot_sets(plan),
         "skipped": skipped.collect::<Vec<_>>(),
         "conflicts": conflicts.collect::<Vec<_>>(),
         "notes": preview.notes,
-        "tree": plan.map_or_else(String::new, render::tree),
-        "dot": plan.map_or_else(String::new, render::dot),
-        "steps": plan.map_or_else(Vec::new, |plan| plan.steps.iter().map(|step| {
-            json!({"name": step.name, "verb": step.verb.name(), "timeout": humantime::format_duration(step.timeout).to_string(), "attempts": step.attempts})
-        }).collect::<Vec<_>>()),
+        "tree": render::tree(plan),
+        "dot": render::dot(plan),
+        "steps": steps.collect::<Vec<_>>(),
     })
 }
 
