@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     io::Write as _,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::client::Client,
-    config::{DevArgs, PcsArgs, ServiceArgs, Services},
+    config::{AccessArgs, DevArgs, PcsArgs, ServiceArgs},
     db::{self, private::PrivatePostgres},
     model::session_template::SessionTemplate,
     serve::{self, Serving},
@@ -31,6 +31,8 @@ use crate::{
 const MACHINE_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a child may take to end before it is killed.
 const CHILD_END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most workers at once, on one machine.
+const RUNNING_MAX: usize = 16;
 /// The template that comes with a simulated machine.
 pub const DEMO_TEMPLATE: &str = "demo";
 
@@ -47,12 +49,14 @@ pub struct Settings {
     pub workflows: Option<PathBuf>,
     /// Real services.
     pub services: ServiceArgs,
+    /// What they want to see of us.
+    pub access: AccessArgs,
     /// How PCS, real or simulated, is set up.
     pub pcs: PcsArgs,
     /// The simulator's command line, where no services are given.
     pub machine: Vec<OsString>,
-    /// What workers log.
-    pub worker_log: Option<String>,
+    /// What else workers are told.
+    pub worker_environment: Vec<(String, String)>,
 }
 
 /// Everything, running.
@@ -81,12 +85,14 @@ pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
         database_url: args.database_url,
         workflows: args.workflows,
         services: args.services,
+        access: args.access,
         pcs: PcsArgs {
             pcs_sample_interval: args.machine.pcs_sample_interval,
             pcs_confirm_interval: args.machine.pcs_confirm_interval,
+            pcs_minute: args.machine.pcs_minute,
         },
         machine,
-        worker_log: None,
+        worker_environment: Vec::new(),
     };
     let stop = serve::until_signal()?;
     let mut house = tokio::select! {
@@ -119,17 +125,17 @@ impl House {
             Some(url) => (None, url),
             None => {
                 let postgres = PrivatePostgres::start(&settings.data).await?;
-                let url = postgres.url().to_owned();
+                let url = postgres.url();
                 (Some(postgres), url)
             }
         };
         let pool = db::connect(&database_url, 4, "bosun dev").await?;
         db::migrate(&pool).await?;
         let (machine, services) = if settings.services.is_given() {
-            (None, settings.services.services())
+            (None, settings.services)
         } else {
             let machine = Machine::start(&settings.machine).await?;
-            let services = machine.services();
+            let services = ServiceArgs::of_machine(&machine.url);
             (Some(machine), services)
         };
         let stop = CancellationToken::new();
@@ -137,10 +143,11 @@ impl House {
             serve::Settings {
                 database_url,
                 services,
+                access: settings.access,
                 pcs: settings.pcs,
                 workflows: settings.workflows,
-                max_running_sessions: 8,
-                worker_log: settings.worker_log,
+                max_running_sessions: RUNNING_MAX,
+                worker_environment: settings.worker_environment,
             },
             listener,
             stop.clone(),
@@ -187,7 +194,8 @@ impl House {
         }
         self.pool.close().await;
         if let Some(postgres) = self.postgres {
-            postgres.stop().await;
+            // It waits for the server without giving way, and nothing else is left to be done.
+            postgres.stop();
         }
     }
 }
@@ -229,18 +237,6 @@ impl Machine {
         }
     }
 
-    /// All services at one root.
-    fn services(&self) -> Services {
-        Services {
-            hsm_url: self.url.clone(),
-            pcs_url: self.url.clone(),
-            bss_url: self.url.clone(),
-            cfs_url: self.url.clone(),
-            ims_url: self.url.clone(),
-            s3_endpoint: self.url.clone(),
-        }
-    }
-
     /// Tells the nodes where to report, and keeps a template for them unless there is one.
     async fn introduce(&self, bosun_url: &str, pool: &db::Pool) -> anyhow::Result<()> {
         let controls = Client::at(&self.url, &["sim"])?;
@@ -265,7 +261,7 @@ impl Machine {
 
 /// All compute nodes with the first image the machine offers.
 fn demo_template(images: &Value) -> Option<SessionTemplate> {
-    let image = &images.as_array()?.first()?;
+    let image = images.as_object()?.values().find(|image| image["etag"].as_str() != Some(""))?;
     serde_json::from_value(json!({
         "description": "All compute nodes of the simulated machine",
         "enable_cfs": true,
@@ -294,9 +290,4 @@ pub async fn end_child(child: &mut Child) {
     if tokio::time::timeout(CHILD_END_TIMEOUT, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
-}
-
-/// A directory that is there, and ours.
-pub fn directory(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path).with_context(|| format!("cannot make the directory {}", path.display()))
 }

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use bosun::{
     cli::{self, Exit},
     config::{self, Cli, Command},
-    db, sim, telemetry,
+    db, demo, dev, serve, sim, telemetry, worker,
 };
 
 fn main() -> ExitCode {
@@ -51,13 +51,22 @@ async fn run(command: Command, machine: Vec<OsString>) -> ExitCode {
 }
 
 async fn role(command: Command, machine: Vec<OsString>) -> ExitCode {
-    let ended: anyhow::Result<()> = match command {
-        Command::Simulate(args) => sim::run(args.machine, args.listen).await.map_err(Into::into),
-        Command::Migrate(args) => migrate(&args.database_url).await,
-        _ => Err(anyhow::anyhow!("not built yet; {} machine arguments", machine.len())),
+    let done = |ended: anyhow::Result<()>| ended.map(|()| Exit::Done.into());
+    let ended: anyhow::Result<ExitCode> = match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Dev(args) => done(dev::run(args, machine).await),
+        Command::Serve(args) => done(serve::run(args).await),
+        Command::Worker(args) => worker::run(args).await,
+        Command::Simulate(args) => done(sim::run(args.machine, args.listen).await.map_err(Into::into)),
+        Command::Migrate(args) => done(migrate(&args.database_url).await),
+        Command::Plan(_)
+        | Command::Session(_)
+        | Command::Template(_)
+        | Command::Component(_)
+        | Command::Step(_) => unreachable!("client commands are carried out by their caller"),
     };
     match ended {
-        Ok(()) => Exit::Done.into(),
+        Ok(code) => code,
         Err(error) => {
             eprintln!("bosun: {error:#}");
             Exit::Error.into()

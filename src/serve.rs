@@ -1,21 +1,25 @@
 //! `bosun serve`: the API, admission, discovery and the launcher, until SIGTERM.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::{Path, PathBuf}, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::Notify,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::Admit,
+    admit::{Admit, AdmitSettings},
     api::{self, ApiState},
-    config::{PcsArgs, ServeArgs, Services},
+    clients,
+    config::{AccessArgs, PcsArgs, ServeArgs, ServiceArgs},
     db,
-    engine::launcher::{self, LauncherSettings},
+    engine::launcher::{self, LauncherSettings, local::LocalWorkers},
+    model::options::Options,
+    plan::workflow::Workflows,
 };
 
 /// Connections for requests and the loops; workers bring their own.
@@ -30,3 +34,299 @@ const LIFE_INTERVAL: Duration = Duration::from_secs(60);
 const RESUME_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How long open requests may go on after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is served, and with what.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database; workers are told the same.
+    pub database_url: String,
+    /// The services; workers are told the same.
+    pub services: ServiceArgs,
+    /// What the services want to see of us.
+    pub access: AccessArgs,
+    /// How PCS is set up; workers are told the same.
+    pub pcs: PcsArgs,
+    /// A directory of the site's workflows.
+    pub workflows: Option<PathBuf>,
+    /// Most workers at once.
+    pub max_running_sessions: usize,
+    /// What else workers are told.
+    pub worker_environment: Vec<(String, String)>,
+}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Serving {
+    /// The API's root.
+    pub url: String,
+    /// The database.
+    pub pool: db::Pool,
+    tasks: JoinSet<&'static str>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, or a part of it ends by itself.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let stop = until_signal()?;
+    let settings = Settings {
+        database_url: args.database.database_url,
+        services: args.services,
+        access: args.access,
+        pcs: args.pcs,
+        workflows: args.workflows,
+        max_running_sessions: args.max_running_sessions,
+        worker_environment: Vec::new(),
+    };
+    let listener = listen(args.listen).await?;
+    let mut serving = start(settings, listener, stop.clone()).await?;
+    tracing::info!(url = serving.url, "bosun serves");
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        error = serving.broken() => Err(error),
+    };
+    stop.cancel();
+    serving.ended().await;
+    ended
+}
+
+/// Cancelled when somebody asks this process to end.
+///
+/// # Errors
+/// When signals cannot be waited for.
+pub fn until_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(stop)
+}
+
+/// Takes the address before anything else is started.
+///
+/// # Errors
+/// When it is taken, or not ours.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| anyhow!("cannot listen on {address}: {error}; choose another address with --listen"))
+}
+
+/// Starts everything; what runs ends with `stop`.
+///
+/// # Errors
+/// When the database, a workflow or a service's URL cannot be used.
+pub async fn start(
+    settings: Settings,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<Serving> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    let workflows = workflows(settings.workflows.as_deref())?;
+    let endpoints = settings.services.endpoints(&settings.access);
+    let services = clients::Services::new(&endpoints, settings.pcs.settings())
+        .context("the services cannot be used as configured")?;
+    let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
+    db::check_schema(&pool).await?;
+    look_for_life(&pool).await?;
+    let admit = Arc::new(Admit::new(services, pool.clone(), workflows, AdmitSettings::default()));
+    let waiting = Arc::new(Notify::new());
+    let router = api::router(ApiState::new(pool.clone(), admit.clone(), waiting.clone()));
+    let launcher = LauncherSettings {
+        local: local_workers(&settings)?,
+        database_url: settings.database_url,
+        running_max: settings.max_running_sessions,
+    };
+    let mut tasks = JoinSet::new();
+    let ending = stop.clone();
+    tasks.spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(ending.clone().cancelled_owned());
+        let drained = async {
+            ending.cancelled().await;
+            tokio::time::sleep(DRAIN_TIMEOUT).await;
+        };
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::error!("the API ended: {error}");
+            },
+            () = drained => {}
+        }
+        "the API"
+    });
+    tasks.spawn(named("the launcher", launcher::run(launcher, pool.clone(), stop.clone())));
+    let until = |name, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let stop = stop.clone();
+        named(name, async move {
+            stop.run_until_cancelled(task).await;
+        })
+    };
+    tasks.spawn(until("admission", Box::pin(admit_waiting(admit.clone(), pool.clone(), waiting))));
+    tasks.spawn(until("discovery", Box::pin(discover(admit, pool.clone()))));
+    tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
+    Ok(Serving { url: url(address), pool, tasks })
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// Where a client on this machine finds it.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{address}")
+}
+
+impl Serving {
+    /// Waits for a part of it to end by itself, and says which.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => anyhow!("{name} ended by itself"),
+            Some(Err(error)) => anyhow!("a part of the server broke: {error}"),
+            None => anyhow!("nothing is served"),
+        }
+    }
+
+    /// Waits for everything to end, after `stop`.
+    pub async fn ended(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+        self.pool.close().await;
+    }
+}
+
+/// The built-in workflows, and those of the site.
+fn workflows(directory: Option<&Path>) -> anyhow::Result<Workflows> {
+    let mut texts = Vec::new();
+    if let Some(directory) = directory {
+        let unreadable = || format!("cannot read the workflows in {}", directory.display());
+        for entry in std::fs::read_dir(directory).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml")
+                && let Some(operation) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read the workflow {}", path.display()))?;
+                texts.push((operation.to_owned(), text));
+            }
+        }
+    }
+    Workflows::load(texts).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        anyhow!("{}", lines.join("\n"))
+    })
+}
+
+fn local_workers(settings: &Settings) -> anyhow::Result<LocalWorkers> {
+    let program = std::env::current_exe().context("cannot find our own program")?;
+    let mut environment = vec![("DATABASE_URL".to_owned(), settings.database_url.clone())];
+    environment.extend(settings.services.environment());
+    environment.extend(settings.pcs.environment());
+    environment.extend(settings.worker_environment.iter().cloned());
+    let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    Ok(LocalWorkers { program, environment })
+}
+
+/// Law 6: a database that nobody served for a while may be an old one. Then nothing in it goes on by itself.
+async fn look_for_life(pool: &db::Pool) -> anyhow::Result<()> {
+    let mut conn = db::acquire(pool).await?;
+    let life = db::service_life::get(&mut conn).await?;
+    if let Some(at) = life.at
+        && (life.now - at).to_std().is_ok_and(|silence| silence > RESUME_WITHIN)
+    {
+        db::service_life::park(&mut conn).await?;
+        let reason = format!("nobody served this database since {at}: it may be a restored or copied one");
+        let parked = db::session::park_all_running(&mut conn, &reason).await?;
+        tracing::warn!(
+            parked,
+            "{reason}; nothing goes on or is admitted until 'bosun session resume --all'"
+        );
+    }
+    db::service_life::touch(&mut conn).await?;
+    Ok(())
+}
+
+async fn give_life(pool: db::Pool) {
+    loop {
+        tokio::time::sleep(LIFE_INTERVAL).await;
+        let given = async {
+            let mut conn = db::acquire(&pool).await?;
+            db::service_life::touch(&mut conn).await
+        };
+        if let Err(error) = given.await {
+            tracing::warn!("no sign of life could be given: {error}");
+        }
+    }
+}
+
+/// Sessions that came through `/v2` are admitted here, first come first served.
+async fn admit_waiting(admit: Arc<Admit>, pool: db::Pool, waiting: Arc<Notify>) {
+    let mut said = None;
+    loop {
+        if is_parked(&pool).await {
+            tokio::time::sleep(ADMISSION_INTERVAL).await;
+            continue;
+        }
+        match admit.waiting().await {
+            Ok(pass) => {
+                if pass.waits_for.is_some() && pass.waits_for != said {
+                    tracing::warn!("sessions wait: {}", pass.waits_for.as_deref().unwrap_or_default());
+                }
+                said = pass.waits_for;
+            }
+            Err(error) => tracing::warn!("waiting sessions could not be looked at: {error}"),
+        }
+        let _ = tokio::time::timeout(ADMISSION_INTERVAL, waiting.notified()).await;
+    }
+}
+
+/// Whether an operator has to resume all first. A database that cannot be asked admits nobody either.
+async fn is_parked(pool: &db::Pool) -> bool {
+    let life = async {
+        let mut conn = db::acquire(pool).await?;
+        db::service_life::get(&mut conn).await
+    };
+    life.await.map_or(true, |life| life.parked_at.is_some())
+}
+
+/// Finds the components that HSM knows, at once and then now and again.
+async fn discover(admit: Arc<Admit>, pool: db::Pool) {
+    let mut down = false;
+    loop {
+        let pause = match admit.discover().await {
+            Ok(found) => {
+                if found.added > 0 {
+                    tracing::info!(nodes = found.nodes, added = found.added, "components discovered");
+                }
+                down = false;
+                frequency(&pool).await
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut down, true) {
+                    tracing::warn!("components cannot be discovered: {error}; trying again");
+                }
+                DISCOVERY_RETRY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// BOS's option.
+async fn frequency(pool: &db::Pool) -> Duration {
+    let options = async {
+        let mut conn = db::acquire(pool).await?;
+        db::options::get(&mut conn).await
+    };
+    let seconds = options.await.unwrap_or_else(|_| Options::default()).discovery_frequency;
+    Duration::from_secs(seconds.max(1).into())
+}

@@ -26,6 +26,7 @@ pub struct ClientArgs {
 #[derive(Debug, Clone)]
 pub struct Client {
     base: Url,
+    prefix: &'static [&'static str],
     http: reqwest::Client,
     actor: String,
 }
@@ -45,19 +46,27 @@ impl Client {
     /// # Errors
     /// When `url` is no URL.
     pub fn new(args: &ClientArgs) -> Result<Self, CliError> {
-        let base = Url::parse(&args.url)
+        Self::at(&args.url, &["bosun", "v1"])
+    }
+
+    /// A client of what is found below `prefix` at `url`.
+    ///
+    /// # Errors
+    /// When `url` is no URL.
+    pub fn at(url: &str, prefix: &'static [&'static str]) -> Result<Self, CliError> {
+        let base = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
             .ok_or_else(|| {
-                CliError::Usage(format!("'{}' is not a server's URL, as in http://host:9000", args.url))
+                CliError::Usage(format!("'{}' is not a server's URL, as in http://host:9000", url))
             })?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .build()
-            .map_err(|error| CliError::Unreachable { url: args.url.clone(), cause: innermost(&error) })?;
+            .map_err(|error| CliError::Unreachable { url: url.to_owned(), cause: innermost(&error) })?;
         let actor = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-        Ok(Self { base, http, actor })
+        Ok(Self { base, prefix, http, actor })
     }
 
     /// Asks.
@@ -105,7 +114,7 @@ impl Client {
     ) -> Result<T, CliError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["bosun", "v1"]).extend(path);
+            segments.pop_if_empty().extend(self.prefix).extend(path);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

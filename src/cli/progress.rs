@@ -73,6 +73,15 @@ impl Progress {
         }
     }
 
+    /// Another hand that says something in between, while this one shows progress.
+    pub fn notes(&self) -> Self {
+        match self {
+            Self::Silent => Self::Silent,
+            Self::Lines(_) => Self::Lines(Lines::default()),
+            Self::Bars(bars) => Self::Bars(Bars { all: bars.all.clone(), steps: BTreeMap::new() }),
+        }
+    }
+
     /// Leaves the bars as they are.
     pub fn finish(&mut self) {
         if let Self::Bars(bars) = self {

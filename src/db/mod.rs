@@ -35,4 +35,4 @@ pub mod step_edge;
 pub mod workflow;
 
 pub use error::DbError;
-pub use pool::{Connection, Pool, PooledConnection, acquire, connect, is_alive, migrate, open};
+pub use pool::{Connection, Pool, PooledConnection, acquire, check_schema, connect, is_alive, migrate, open};

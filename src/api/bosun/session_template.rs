@@ -41,7 +41,7 @@ async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiErro
     Ok(Json::ok(shown.collect()))
 }
 
-/// The content as BOS shows it, with the version's number.
+/// A template as BOS shows it, with its version's number.
 fn with_version(template: &StoredTemplate) -> Value {
     let mut shown = show(template);
     shown["version"] = json!(template.version);
@@ -49,20 +49,20 @@ fn with_version(template: &StoredTemplate) -> Value {
 }
 
 /// `NAME`, or `NAME@VERSION`.
-async fn find(conn: &mut db::Connection, name: &str) -> Result<StoredTemplate, ApiError> {
-    let found = match name.rsplit_once('@') {
-        Some((name, version)) => {
-            let version = version.parse().map_err(|_| {
-                ApiError::bad_request(format!("'{version}' is not the number of a version, as in {name}@3"))
-            })?;
-            db::session_template::get_version(conn, "", name, version).await
-        }
-        None => db::session_template::get(conn, "", name).await,
-    };
-    found.map_err(|error| match error {
-        db::DbError::NotFound { .. } => ApiError::NotFound(format!("session template '{name}' does not exist")),
+async fn find(conn: &mut db::Connection, wanted: &str) -> Result<StoredTemplate, ApiError> {
+    let missing = |error| match error {
+        db::DbError::NotFound { .. } => ApiError::NotFound(format!("session template '{wanted}' does not exist")),
         error => error.into(),
-    })
+    };
+    let Some((name, version)) = wanted.rsplit_once('@') else {
+        return db::session_template::get(conn, "", wanted).await.map_err(missing);
+    };
+    let version = version.parse().map_err(|_| {
+        ApiError::bad_request(format!("'{version}' is not the number of a version, as in {name}@3"))
+    })?;
+    let now = db::session_template::get(conn, "", name).await.map_err(missing)?;
+    let content = db::session_template::get_version(conn, "", name, version).await.map_err(missing)?;
+    Ok(StoredTemplate { version, content, ..now })
 }
 
 async fn one(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
