@@ -134,7 +134,8 @@ async fn watch(args: &DemoArgs, house: &House, progress: &mut Progress) -> anyho
 /// BOS would wait for minutes before it forces a node off; here the nodes need seconds.
 async fn shrink_waits(pool: &db::Pool) -> anyhow::Result<()> {
     let mut conn = db::acquire(pool).await?;
-    let waits = json!({"max_power_off_wait_time": 60, "max_power_on_wait_time": 60, "max_boot_wait_time": 120});
+    let waits =
+        json!({"max_power_off_wait_time": 60, "max_power_on_wait_time": 60, "max_boot_wait_time": 120});
     db::options::patch(&mut conn, &waits).await?;
     Ok(())
 }

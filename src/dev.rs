@@ -1,14 +1,7 @@
 //! `bosun dev`: everything on one machine. A private Postgres, a simulated machine (or real services), the API, and
 //! workers as child processes.
 
-use std::{
-    ffi::OsString,
-    io::Write as _,
-    net::SocketAddr,
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -233,7 +226,9 @@ impl Machine {
         match tokio::time::timeout(MACHINE_START_TIMEOUT, ready).await {
             Ok(Some(url)) => Ok(Self { url, child }),
             Ok(None) => bail!("the simulated machine did not start; its own words are above"),
-            Err(_) => bail!("the simulated machine was not ready within {} s", MACHINE_START_TIMEOUT.as_secs()),
+            Err(_) => {
+                bail!("the simulated machine was not ready within {} s", MACHINE_START_TIMEOUT.as_secs())
+            }
         }
     }
 
@@ -244,7 +239,8 @@ impl Machine {
             .post(&["bosun-url"], &json!({"url": bosun_url}))
             .await
             .context("cannot tell the simulated nodes where to report")?;
-        let images: Value = controls.get(&["images"], &[]).await.context("cannot ask for the simulated images")?;
+        let images: Value =
+            controls.get(&["images"], &[]).await.context("cannot ask for the simulated images")?;
         let template = demo_template(&images).context("the simulated machine has no image")?;
         let mut conn = db::acquire(pool).await?;
         let name = DEMO_TEMPLATE.parse().expect("'demo' is a name");

@@ -1,6 +1,11 @@
 //! `bosun serve`: the API, admission, discovery and the launcher, until SIGTERM.
 
-use std::{net::SocketAddr, path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{
@@ -137,7 +142,7 @@ pub async fn start(
     let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
     db::check_schema(&pool).await?;
     look_for_life(&pool).await?;
-    let admit = Arc::new(Admit::new(services, pool.clone(), workflows, AdmitSettings::default()));
+    let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, AdmitSettings::default()));
     let waiting = Arc::new(Notify::new());
     let router = api::router(ApiState::new(pool.clone(), admit.clone(), waiting.clone()));
     let launcher = LauncherSettings {
@@ -246,10 +251,7 @@ async fn look_for_life(pool: &db::Pool) -> anyhow::Result<()> {
         db::service_life::park(&mut conn).await?;
         let reason = format!("nobody served this database since {at}: it may be a restored or copied one");
         let parked = db::session::park_all_running(&mut conn, &reason).await?;
-        tracing::warn!(
-            parked,
-            "{reason}; nothing goes on or is admitted until 'bosun session resume --all'"
-        );
+        tracing::warn!(parked, "{reason}; nothing goes on or is admitted until 'bosun session resume --all'");
     }
     db::service_life::touch(&mut conn).await?;
     Ok(())

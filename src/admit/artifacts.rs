@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
 use super::{Api, Rejection};
 use crate::{
@@ -88,15 +88,23 @@ pub async fn find(
     options: &Options,
     api: Api,
 ) -> Result<BTreeMap<String, Found>, Rejection> {
-    stream::iter(boot_sets)
-        .map(async |&(name, boot_set)| {
-            let found = find_one(services, boot_set, options, api).await;
-            let found = found.map_err(|error| error.at(name))?;
-            Ok((name.to_owned(), found))
-        })
-        .buffered(IMAGES_AT_ONCE)
-        .try_collect()
-        .await
+    // Boxed: the compiler cannot see that a stream of borrowing closures may be sent.
+    let questions: Vec<BoxFuture<'_, Result<(String, Found), Rejection>>> = boot_sets
+        .iter()
+        .map(|(name, boot_set)| find_named(services, name, boot_set, options, api).boxed())
+        .collect();
+    stream::iter(questions).buffered(IMAGES_AT_ONCE).try_collect().await
+}
+
+async fn find_named(
+    services: &Services,
+    name: &str,
+    boot_set: &BootSet,
+    options: &Options,
+    api: Api,
+) -> Result<(String, Found), Rejection> {
+    let found = find_one(services, boot_set, options, api).await.map_err(|error| error.at(name))?;
+    Ok((name.to_owned(), found))
 }
 
 /// A problem of the image, or of a service.

@@ -32,6 +32,7 @@ pub use artifacts::ArtifactProblem;
 pub use component::Discovered;
 pub use db::session::Api;
 pub use rejection::{Claim, Rejection};
+pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;
 
 /// Admits sessions.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
 use super::{Admit, Api, Rejection, SessionRequest, artifacts, dialect, inventory};
 use crate::{
@@ -135,19 +135,22 @@ impl Admit {
                 wanted.entry(configuration).or_insert(&selected.name);
             }
         }
-        stream::iter(wanted)
-            .map(async |(configuration, boot_set)| {
-                match self.services.cfs.configuration(configuration).await? {
-                    Some(_) => Ok(()),
-                    None => Err(Rejection::NoConfiguration {
-                        boot_set: boot_set.to_owned(),
-                        configuration: configuration.to_owned(),
-                    }),
-                }
-            })
-            .buffer_unordered(QUESTIONS_AT_ONCE)
-            .try_collect()
-            .await
+        // Boxed: the compiler cannot see that a stream of borrowing closures may be sent.
+        let questions: Vec<BoxFuture<'_, Result<(), Rejection>>> = wanted
+            .into_iter()
+            .map(|(configuration, boot_set)| self.check_configuration(configuration, boot_set).boxed())
+            .collect();
+        stream::iter(questions).buffer_unordered(QUESTIONS_AT_ONCE).try_collect().await
+    }
+
+    async fn check_configuration(&self, configuration: &str, boot_set: &str) -> Result<(), Rejection> {
+        match self.services.cfs.configuration(configuration).await? {
+            Some(_) => Ok(()),
+            None => Err(Rejection::NoConfiguration {
+                boot_set: boot_set.to_owned(),
+                configuration: configuration.to_owned(),
+            }),
+        }
     }
 
     /// The plan of a resolved request that has members, and its hash.

@@ -26,7 +26,8 @@ impl<S: Sync> FromRequestParts<S> for Actor {
 impl Actor {
     fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let from_token = text(header::AUTHORIZATION.as_str()).and_then(subject).map(|sub| format!("{sub} (unverified)"));
+        let from_token =
+            text(header::AUTHORIZATION.as_str()).and_then(subject).map(|sub| format!("{sub} (unverified)"));
         let named = || text("bosun-actor").filter(|name| !name.is_empty()).map(str::to_owned);
         let name = from_token.or_else(named).unwrap_or_else(|| "unknown".to_owned());
         Self(name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect())

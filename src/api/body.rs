@@ -72,7 +72,11 @@ fn check(value: &Value, depth: usize) -> Result<(), ApiError> {
         return Err(ApiError::bad_request(format!("the body is nested more than {DEPTH_MAX} levels deep")));
     }
     let nul = |text: &str| {
-        if text.contains('\0') { Err(ApiError::bad_request("a string contains the character NUL")) } else { Ok(()) }
+        if text.contains('\0') {
+            Err(ApiError::bad_request("a string contains the character NUL"))
+        } else {
+            Ok(())
+        }
     };
     match value {
         Value::String(text) => nul(text),

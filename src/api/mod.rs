@@ -94,7 +94,9 @@ async fn guard(request: Request, next: Next) -> Response {
         return ApiError::bad_request("the URL contains the character NUL").into_response();
     }
     let path = uri.path();
-    let admits = path.starts_with("/bosun/v1/plan") || path.starts_with("/bosun/v1/sessions") || path.contains("valid");
+    let admits = path.starts_with("/bosun/v1/plan")
+        || path.starts_with("/bosun/v1/sessions")
+        || path.contains("valid");
     let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,

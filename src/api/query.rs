@@ -64,9 +64,9 @@ impl Query {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(number) if number >= min && number <= max => Ok(Some(number)),
-            Ok(number) => {
-                Err(ApiError::bad_request(format!("query parameter '{name}': {number} is not between {min} and {max}")))
-            }
+            Ok(number) => Err(ApiError::bad_request(format!(
+                "query parameter '{name}': {number} is not between {min} and {max}"
+            ))),
             Err(_) => Err(wrong_type("integer", name)),
         }
     }

@@ -89,7 +89,9 @@ async fn write(pool: &db::Pool, batch: Vec<Pending>) {
         Err(error) => {
             tracing::warn!(reports = batch.len(), "reports could not be kept: {error}");
             for pending in batch {
-                let _ = pending.reply.send(Err(ApiError::Unavailable(format!("the report was not kept: {error}"))));
+                let _ = pending
+                    .reply
+                    .send(Err(ApiError::Unavailable(format!("the report was not kept: {error}"))));
             }
         }
     }

@@ -109,7 +109,13 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
         Shape::Nullable(_) if value.is_null() => Ok(()),
         Shape::Nullable(inner) => find(inner, value, place),
         Shape::ReadOnly => wrong("Property is read-only".to_owned()),
-        Shape::Boolean => if value.is_boolean() { Ok(()) } else { not_of("boolean") },
+        Shape::Boolean => {
+            if value.is_boolean() {
+                Ok(())
+            } else {
+                not_of("boolean")
+            }
+        }
         Shape::Integer { min, max } => match value.as_i64() {
             Some(number) if (*min..=*max).contains(&number) => Ok(()),
             Some(number) => wrong(format!("{number} is not between {min} and {max}")),
@@ -268,9 +274,15 @@ mod tests {
             "Additional properties are not allowed ('x' was unexpected)"
         );
         assert_eq!(mistake(json!({"name": "n", "sets": {"x": 1}})), "1 is not of type 'boolean' - 'sets.x'");
-        assert_eq!(mistake(json!({"name": "n", "words": ["a", "c"]})), "'c' is not one of [\"a\", \"b\"] - 'words.1'");
+        assert_eq!(
+            mistake(json!({"name": "n", "words": ["a", "c"]})),
+            "'c' is not one of [\"a\", \"b\"] - 'words.1'"
+        );
         assert_eq!(mistake(json!({"name": "n", "updated": "now"})), "Property is read-only - 'updated'");
-        assert_eq!(mistake(json!({"name": "n", "note": "long"})), "'long' is too long: at most 3 characters - 'note'");
+        assert_eq!(
+            mistake(json!({"name": "n", "note": "long"})),
+            "'long' is too long: at most 3 characters - 'note'"
+        );
         assert!(mistake(json!({"name": "-n"})).ends_with(" - 'name'"));
         assert!(mistake(json!({"name": "n", "sets": {"-": true}})).ends_with(" - 'sets.-'"));
     }

@@ -12,7 +12,12 @@ use crate::{db::session_template::StoredTemplate, model::session_template::Sessi
 ///
 /// # Errors
 /// 400 that says what is wrong, after `prefix`.
-pub fn read(shape: &Shape, body: Value, reject_nids: bool, prefix: &str) -> Result<SessionTemplate, ApiError> {
+pub fn read(
+    shape: &Shape,
+    body: Value,
+    reject_nids: bool,
+    prefix: &str,
+) -> Result<SessionTemplate, ApiError> {
     schema::check(shape, &body)?;
     canonical(body, reject_nids, prefix)
 }

@@ -60,20 +60,29 @@ pub async fn migrate(pool: &Pool) -> Result<(), DbError> {
 /// side by side.
 pub async fn check_schema(pool: &Pool) -> Result<(), DbError> {
     let needed = sqlx::migrate!().iter().map(|migration| migration.version).max().unwrap_or_default();
-    let found = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
-        .fetch_one(pool)
-        .await;
+    let found =
+        sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
+            .fetch_one(pool)
+            .await;
     let found = match found {
         Ok(version) => version,
-        Err(error) if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42P01")) => None,
+        Err(error)
+            if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42P01")) =>
+        {
+            None
+        }
         Err(error) => return Err(doing("look at the schema's version")(error)),
     };
     match found {
         Some(version) if version >= needed => Ok(()),
         Some(version) => Err(DbError::Conflict {
-            what: format!("the database's schema is version {version}, and {needed} is needed: run 'bosun migrate'"),
+            what: format!(
+                "the database's schema is version {version}, and {needed} is needed: run 'bosun migrate'"
+            ),
         }),
-        None => Err(DbError::Conflict { what: "the database has no schema yet: run 'bosun migrate'".to_owned() }),
+        None => {
+            Err(DbError::Conflict { what: "the database has no schema yet: run 'bosun migrate'".to_owned() })
+        }
     }
 }
 

@@ -74,7 +74,11 @@ fn judge(
             .map(|(xname, _)| xname.clone())
             .collect(),
         failed: failed.len(),
-        failed_and_ordered_on: failed.iter().filter(|xname| ordered_on.contains(xname.as_str())).cloned().collect(),
+        failed_and_ordered_on: failed
+            .iter()
+            .filter(|xname| ordered_on.contains(xname.as_str()))
+            .cloned()
+            .collect(),
         takeovers,
     }
 }
@@ -85,7 +89,8 @@ async fn failed_to_go_off(client: &Client, session: &str) -> anyhow::Result<BTre
         let offset = (page * 1_000).to_string();
         let query = [("outcome", "failed"), ("offset", offset.as_str())];
         let lines: Vec<Value> = client.get(&["sessions", session, "results"], &query).await?;
-        let off = lines.iter().filter(|line| line["step"].as_str().is_some_and(|step| step.ends_with("power_off")));
+        let off =
+            lines.iter().filter(|line| line["step"].as_str().is_some_and(|step| step.ends_with("power_off")));
         failed.extend(off.filter_map(|line| line["component"].as_str().map(str::to_owned)));
         if lines.len() < 1_000 {
             break;
@@ -103,8 +108,10 @@ async fn takeovers(client: &Client, session: &str) -> anyhow::Result<usize> {
             client.get(&["sessions", session, "events"], &[("after", seq.as_str())]).await?;
         let Some(last) = events.last() else { break };
         after = last.seq;
-        takeovers +=
-            events.iter().filter(|event| event.kind == "lease_acquired" && !event.data["previous"].is_null()).count();
+        takeovers += events
+            .iter()
+            .filter(|event| event.kind == "lease_acquired" && !event.data["previous"].is_null())
+            .count();
     }
     Ok(takeovers)
 }
@@ -119,7 +126,10 @@ impl Proof {
             bail!("switched on more than once: {}", self.switched_on_twice.join(","));
         }
         if !self.failed_and_ordered_on.is_empty() {
-            bail!("failed to go off and was ordered on all the same: {}", self.failed_and_ordered_on.join(","));
+            bail!(
+                "failed to go off and was ordered on all the same: {}",
+                self.failed_and_ordered_on.join(",")
+            );
         }
         Ok(())
     }
@@ -159,7 +169,12 @@ mod tests {
             ("x2".to_owned(), edges(&["off", "on", "off", "on"])),
         ]);
         let order = |xname: &str, action: &str| Order { xname: xname.to_owned(), action: action.to_owned() };
-        let good = judge(&failed, &BTreeMap::from([("x1".to_owned(), edges(&["off", "on"]))]), &[order("x3", "off")], 1);
+        let good = judge(
+            &failed,
+            &BTreeMap::from([("x1".to_owned(), edges(&["off", "on"]))]),
+            &[order("x3", "off")],
+            1,
+        );
         assert!(good.hold().is_ok());
         assert_eq!((good.switched_on, good.failed, good.takeovers), (1, 1, 1));
         let bad = judge(&failed, &machine, &[order("x3", "on")], 0);

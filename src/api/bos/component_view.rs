@@ -7,7 +7,8 @@ use super::time;
 use crate::{
     api::ApiError,
     db::component::{
-        ArtifactsPatch, Component, ComponentPatch, EventStats, LastActionPatch, State, StatePatch, StatusPatch,
+        ArtifactsPatch, Component, ComponentPatch, EventStats, LastActionPatch, State, StatePatch,
+        StatusPatch,
     },
 };
 
@@ -139,7 +140,8 @@ struct EventStatsBody {
 /// # Errors
 /// 400: the shape had not been checked after all.
 pub fn read(body: Value) -> Result<ComponentPatch, ApiError> {
-    let body: Body = serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: Body =
+        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     Ok(ComponentPatch {
         enabled: body.enabled,
         error: body.error,
@@ -177,7 +179,8 @@ fn state_patch(body: StateBody) -> StatePatch {
 /// A body that is nothing but a node's report: its token.
 pub fn report(body: &Value) -> Option<&str> {
     let fields = body.as_object()?;
-    let only = |fields: &Map<String, Value>, known: &[&str]| fields.keys().all(|key| known.contains(&key.as_str()));
+    let only =
+        |fields: &Map<String, Value>, known: &[&str]| fields.keys().all(|key| known.contains(&key.as_str()));
     let state = fields.get("actual_state")?.as_object()?;
     let token = state.get("bss_token")?.as_str().filter(|token| !token.is_empty())?;
     (only(fields, &["id", "actual_state"]) && only(state, &["bss_token"])).then_some(token)

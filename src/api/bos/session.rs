@@ -65,7 +65,8 @@ async fn create(
 ) -> Result<Json<Value>, ApiError> {
     let body = body.required()?;
     schema::check(&shape::SESSION_CREATE, &body)?;
-    let body: Body = serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: Body =
+        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let limit = body.limit.unwrap_or_default();
     check_limit(&limit, &state.options().await?)?;
     let template_name = body.template_name.as_str();
@@ -147,7 +148,11 @@ async fn one(
     Ok(Json::ok(session_view::show(&session, &members)))
 }
 
-async fn list(State(state): State<ApiState>, tenant: Tenant, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let sessions = wanted(&mut conn, &tenant, &query).await?;
     let mut shown = Vec::with_capacity(sessions.len());
@@ -159,11 +164,7 @@ async fn list(State(state): State<ApiState>, tenant: Tenant, query: Query) -> Re
 }
 
 /// The sessions a query asks for.
-async fn wanted(
-    conn: &mut db::Connection,
-    tenant: &Tenant,
-    query: &Query,
-) -> Result<Vec<Session>, ApiError> {
+async fn wanted(conn: &mut db::Connection, tenant: &Tenant, query: &Query) -> Result<Vec<Session>, ApiError> {
     let age = |name: &str| query.text(name).map(time::age).transpose();
     let (min_age, max_age) = (age("min_age")?, age("max_age")?);
     let label = query.checked("status", &STATUS)?;

@@ -45,8 +45,9 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     name_in_path(&name)?;
     let mut conn = db::acquire(&state.pool).await?;
-    let template =
-        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    let template = db::session_template::get(&mut conn, &tenant.0, &name)
+        .await
+        .map_err(|error| missing(error, &tenant, &name))?;
     Ok(Json::ok(show(&template)))
 }
 
@@ -76,8 +77,9 @@ async fn patch(
     schema::check(&shape::SESSION_TEMPLATE_PATCH, &patch)?;
     let options = state.options().await?;
     let mut conn = db::acquire(&state.pool).await?;
-    let stored =
-        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    let stored = db::session_template::get(&mut conn, &tenant.0, &name)
+        .await
+        .map_err(|error| missing(error, &tenant, &name))?;
     let mut merged = json!(stored.content);
     merge(&mut merged, patch);
     let template = canonical(merged, options.reject_nids, PATCH_PREFIX)?;
@@ -124,7 +126,9 @@ async fn delete(
 ) -> Result<Response, ApiError> {
     name_in_path(&name)?;
     let mut conn = db::acquire(&state.pool).await?;
-    db::session_template::delete(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    db::session_template::delete(&mut conn, &tenant.0, &name)
+        .await
+        .map_err(|error| missing(error, &tenant, &name))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -136,8 +140,9 @@ async fn validate(
 ) -> Result<Json<String>, ApiError> {
     name_in_path(&name)?;
     let mut conn = db::acquire(&state.pool).await?;
-    let template =
-        db::session_template::get(&mut conn, &tenant.0, &name).await.map_err(|error| missing(error, &tenant, &name))?;
+    let template = db::session_template::get(&mut conn, &tenant.0, &name)
+        .await
+        .map_err(|error| missing(error, &tenant, &name))?;
     drop(conn);
     let found = state.admit.validate_template(&name, &template.content, true).await?;
     Ok(Json::ok(found.text()))

@@ -56,7 +56,11 @@ pub fn status(session: &Session, counts: Counts, failures: &[FailureGroup]) -> V
     };
     let mut errors: BTreeMap<String, Value> = BTreeMap::new();
     for group in failures {
-        let text = if group.error.is_empty() { group.reason.clone() } else { format!("{}: {}", group.reason, group.error) };
+        let text = if group.error.is_empty() {
+            group.reason.clone()
+        } else {
+            format!("{}: {}", group.reason, group.error)
+        };
         let shown = usize::try_from(NAMES_SHOWN).unwrap_or(usize::MAX).min(group.xnames.len());
         let mut list = group.xnames[..shown].join(",");
         if group.xnames.len() > shown {

@@ -2,10 +2,7 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    api::ApiError,
-    model::Timestamp,
-};
+use crate::{api::ApiError, model::Timestamp};
 
 /// `2026-01-31T12:00:00`
 pub fn show(moment: Timestamp) -> String {
@@ -31,7 +28,11 @@ pub fn duration(span: TimeDelta) -> String {
 /// # Errors
 /// 400 when it is none, or reaches back before all calendars.
 pub fn age(text: &str) -> Result<TimeDelta, ApiError> {
-    let bad = || ApiError::bad_request(format!("Error parsing age field: '{text}' is no age, as in 30m, 12h, 7d or 2w"));
+    let bad = || {
+        ApiError::bad_request(format!(
+            "Error parsing age field: '{text}' is no age, as in 30m, 12h, 7d or 2w"
+        ))
+    };
     if text == "0" {
         return Ok(TimeDelta::zero());
     }

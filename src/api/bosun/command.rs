@@ -113,7 +113,10 @@ fn may(session: &Session, request: &CommandRequest) -> Result<(), ApiError> {
     match (request.kind, session.state) {
         (_, SessionState::Ended) => no(format!("session '{name}' has ended")),
         (CommandKind::Resume, SessionState::Running | SessionState::Cancelling | SessionState::Waiting) => {
-            no(format!("session '{name}' is {}; only a paused, halted or stuck one goes on", session.state.label()))
+            no(format!(
+                "session '{name}' is {}; only a paused, halted or stuck one goes on",
+                session.state.label()
+            ))
         }
         (CommandKind::Skip, _) if request.step.is_none() && request.components.is_empty() => {
             Err(ApiError::bad_request("skip needs a step or components"))

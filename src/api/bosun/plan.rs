@@ -26,11 +26,7 @@ pub fn router() -> Router<ApiState> {
     Router::new().route("/plan", post(plan))
 }
 
-async fn plan(
-    State(state): State<ApiState>,
-    actor: Actor,
-    body: JsonBody,
-) -> Result<Json<Value>, ApiError> {
+async fn plan(State(state): State<ApiState>, actor: Actor, body: JsonBody) -> Result<Json<Value>, ApiError> {
     let request = session::request(body, actor)?;
     let (operation, template) = (request.operation.clone(), request.template.clone());
     let preview = state.admit.plan(request).await?;
@@ -74,7 +70,9 @@ fn show(preview: &Preview) -> Value {
 /// How many components a reboot takes down, at most: what a boot finds out of date is only known by looking.
 fn power_cycled(plan: &Plan) -> usize {
     let reboots = |slice: SliceNo| {
-        plan.steps.iter().any(|step| step.slice == slice && matches!(step.verb, Verb::Inspect { goal: Goal::Reboot }))
+        plan.steps
+            .iter()
+            .any(|step| step.slice == slice && matches!(step.verb, Verb::Inspect { goal: Goal::Reboot }))
     };
     plan.members.iter().filter(|member| reboots(member.slice)).count()
 }

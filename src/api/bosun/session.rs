@@ -164,7 +164,10 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
     Ok(Json::ok(sessions.iter().map(view::line).collect()))
 }
 
-async fn steps(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Vec<Value>>, ApiError> {
+async fn steps(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &name).await?;
     let steps = db::step::list(&mut conn, &session.id).await?;

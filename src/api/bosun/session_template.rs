@@ -51,7 +51,9 @@ fn with_version(template: &StoredTemplate) -> Value {
 /// `NAME`, or `NAME@VERSION`.
 async fn find(conn: &mut db::Connection, wanted: &str) -> Result<StoredTemplate, ApiError> {
     let missing = |error| match error {
-        db::DbError::NotFound { .. } => ApiError::NotFound(format!("session template '{wanted}' does not exist")),
+        db::DbError::NotFound { .. } => {
+            ApiError::NotFound(format!("session template '{wanted}' does not exist"))
+        }
         error => error.into(),
     };
     let Some((name, version)) = wanted.rsplit_once('@') else {

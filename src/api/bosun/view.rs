@@ -107,17 +107,28 @@ fn step_state(counters: &StepCounters, session: SessionState) -> &'static str {
         (false, _, false, true) => "failed",
         (false, _, false, false) if counters.skipped > 0 => "skipped",
         // Everybody passed it: whoever is still on the way may, too.
-        (false, _, false, false) => if session == SessionState::Ended { "passed" } else { "waiting" },
+        (false, _, false, false) => {
+            if session == SessionState::Ended {
+                "passed"
+            } else {
+                "waiting"
+            }
+        }
     }
 }
 
 /// Equal failures with their components, folded.
 pub fn error(group: &FailureGroup, full: bool) -> Value {
-    let error = if group.error.is_empty() { group.reason.clone() } else { format!("{}: {}", group.reason, group.error) };
+    let error = if group.error.is_empty() {
+        group.reason.clone()
+    } else {
+        format!("{}: {}", group.reason, group.error)
+    };
     let mut components = fold(&group.xnames);
     let missing = i64::try_from(group.xnames.len()).unwrap_or(i64::MAX) < group.count;
     if !full && (missing || components.len() > FOLDED_CHARS_MAX) {
-        let end = (0..=FOLDED_CHARS_MAX.min(components.len())).rev().find(|end| components.is_char_boundary(*end));
+        let end =
+            (0..=FOLDED_CHARS_MAX.min(components.len())).rev().find(|end| components.is_char_boundary(*end));
         components.truncate(end.unwrap_or(0));
         components.push('…');
     }
@@ -184,7 +195,8 @@ impl Counts {
             counts.not_reached = targeted - counts.skipped;
         } else {
             counts.in_flight = (targeted - settled).max(0);
-            counts.not_reached = targeted - counts.in_flight - counts.succeeded - counts.failed - counts.skipped;
+            counts.not_reached =
+                targeted - counts.in_flight - counts.succeeded - counts.failed - counts.skipped;
         }
         counts
     }
