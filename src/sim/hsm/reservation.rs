@@ -243,3 +243,33 @@ async fn check(Extract(sim): Extract<Shared>, body: Bytes) -> Answer {
         Ok(json(&json!({ "Success": success, "Failure": failure })))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::clock::Clock;
+    use crate::sim::settings::Settings;
+
+    #[test]
+    fn a_reservation_outlives_its_time_until_it_is_reaped() {
+        let mut world = World::new(Settings { nodes: 2, ..Settings::default() }, Clock::start());
+        let at = |seconds| Moment::START.after(Duration::from_secs(seconds));
+        for (record, seconds) in world.hsm.records.iter_mut().zip([61, 3600]) {
+            let holder = Holder::Service { reservation_key: "rk".into(), deputy_key: "dk".into() };
+            record.reservation = Some(Reservation { holder, created: at(1), expires: at(seconds) });
+        }
+        world.advance(at(80));
+        assert!(world.hsm.records[0].reservation.is_some());
+        world.advance(at(91));
+        assert!(world.hsm.records[0].reservation.is_none());
+        assert!(world.hsm.records[1].reservation.is_some());
+    }
+
+    #[test]
+    fn only_the_deputy_key_lets_others_act() {
+        let holder = Holder::Service { reservation_key: "rk".into(), deputy_key: "dk".into() };
+        let held = Reservation { holder, created: Moment::START, expires: Moment::NEVER };
+        assert!(held.admits("dk") && !held.admits("rk"));
+        assert!(held.is_held_with("rk") && !held.is_held_with("dk"));
+    }
+}

@@ -147,6 +147,8 @@ async fn a_node_that_is_down_uses_up_its_tries() {
 #[tokio::test]
 async fn configurations_and_sessions_have_their_rules() {
     let machine = machine(settings()).await;
+    let options = machine.http.get(machine.url("/v3/options")).send().await.unwrap();
+    assert!(options.headers().contains_key("date"), "layers are compared with CFS's own clock");
     let (status, answer) = machine.send("DELETE", "/v3/configurations/compute-config", &Value::Null).await;
     assert_eq!((status, &answer["detail"]), (400, &json!("Configuration is in use.")));
     let (status, answer) = machine.get("/v3/configurations/nonesuch").await;
