@@ -80,7 +80,7 @@ async fn rigid_is_all_or_nothing_and_names_nobody() {
 
 #[tokio::test]
 async fn hsm_follows_the_hardware_a_little_later() {
-    let machine = machine(settings_with(|s| s.hsm_lag = ms(300))).await;
+    let machine = machine(settings_with(|s| s.hsm_lag = ms(1000))).await;
     let node = &machine.xnames[0];
     machine.post(&format!("/sim/nodes/{node}"), json!({"power": "off"})).await;
     let state = format!("/hsm/v2/State/Components/{node}");
