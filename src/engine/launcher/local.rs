@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::model::session::SessionId;
 
@@ -30,6 +30,8 @@ pub struct LocalWorkers {
 pub struct Worker {
     name: String,
     child: Child,
+    /// Kept apart from the child: waiting for a child closes its standard input.
+    _stdin: Option<ChildStdin>,
     started: Instant,
 }
 
@@ -51,7 +53,7 @@ impl LocalWorkers {
     /// Starts a worker for a session. Its standard input is a pipe that closes when we die: then it stops too.
     pub fn start(&self, session: SessionId, launch: u64) -> std::io::Result<Worker> {
         let name = format!("local-{}-{session}-{launch}", std::process::id());
-        let child = Command::new(&self.program)
+        let mut child = Command::new(&self.program)
             .arg("worker")
             .args(["--session", &session.to_string(), "--name", &name, "--until-stdin-closes"])
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
@@ -59,7 +61,8 @@ impl LocalWorkers {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Worker { name, child, started: Instant::now() })
+        let stdin = child.stdin.take();
+        Ok(Worker { name, child, _stdin: stdin, started: Instant::now() })
     }
 }
 
