@@ -9,6 +9,7 @@ use crate::model::{
     effect::{EffectNo, EffectState},
     plan::{Ordinal, StepNo},
     reason::{Reason, ReasonCode},
+    session::SessionState,
     verb::{Answer, CallError, Group, Power, Took, Verb},
 };
 use chrono::TimeDelta;
@@ -190,11 +191,11 @@ impl Flow {
             }
             Err(error @ CallError::Transient { .. }) => {
                 self.service_down(now, call.step, Ask::Call, &error);
-                self.not_taken(effect, &call, error.to_string());
+                self.not_taken(now, effect, &call, error.to_string());
             }
             Err(CallError::TooLarge) if call.members.len() > 1 && !self.is_once(call.step) => {
                 self.steps[call.step.0 as usize].size_cap = call.members.len() / 2;
-                self.not_taken(effect, &call, "too many components in one call".to_owned());
+                self.not_taken(now, effect, &call, "too many components in one call".to_owned());
             }
             Err(CallError::TooLarge) => self.refused(now, effect, &call, "too large".to_owned(), Vec::new()),
             Err(CallError::Rejected { text, named }) => self.refused(now, effect, &call, text, named),
@@ -260,10 +261,10 @@ impl Flow {
     }
 
     /// Surely not taken: whoever it covered waits for another call.
-    pub(super) fn not_taken(&mut self, effect: EffectNo, call: &OpenCall, error: String) {
+    pub(super) fn not_taken(&mut self, now: Timestamp, effect: EffectNo, call: &OpenCall, error: String) {
         self.undo(effect, call);
         for ordinal in self.covered_by(effect, call) {
-            self.requeue(ordinal, call.step);
+            self.requeue(now, ordinal, call.step);
         }
         self.forget(effect, EffectState::NotTaken, Some(error));
     }
@@ -290,12 +291,16 @@ impl Flow {
     }
 
     /// Back among those that wait for a call, on the same rung.
-    pub(super) fn requeue(&mut self, ordinal: Ordinal, step: StepNo) {
+    pub(super) fn requeue(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
         let cell = self.cell_mut(ordinal, step);
         cell.effect = 0;
         let rung = cell.rung;
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung as usize].push_back(ordinal);
+        if self.mode == SessionState::Cancelling && !self.components[ordinal.0 as usize].is_inside() {
+            // It was cancelled while a call was on its way that turned out not to have been taken.
+            self.doom(now, ordinal, Reason::bare(ReasonCode::Cancelled));
+        }
     }
 
     /// Refused as it stands: those named fail; if nobody is named the call is halved until the culprit stands alone.
@@ -316,7 +321,7 @@ impl Flow {
             covered.into_iter().partition(|ordinal| alone || named.contains(ordinal));
         self.undo(effect, call);
         for ordinal in &rest {
-            self.requeue(*ordinal, call.step);
+            self.requeue(now, *ordinal, call.step);
         }
         if culprits.is_empty() {
             let (left, right) = rest.split_at(rest.len() / 2);

@@ -109,7 +109,7 @@ impl Flow {
     }
 
     /// Left out as soon as no effect covers it.
-    fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
+    pub(super) fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
         if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].is_out() {
             return;
         }

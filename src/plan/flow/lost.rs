@@ -38,7 +38,7 @@ impl Flow {
                 let cell = self.cell(ordinal, call.step);
                 let late = millis(now) >= cell.entered + self.timeout_millis(call.step);
                 if !late || cell.attempts < attempts_max {
-                    self.requeue(ordinal, call.step);
+                    self.requeue(now, ordinal, call.step);
                 } else {
                     self.cell_mut(ordinal, call.step).effect = 0;
                     self.fail(now, ordinal, call.step, Reason::new(ReasonCode::TooManyAttempts, text));
@@ -98,6 +98,7 @@ impl Flow {
             Ok(None) if call.find_asked >= call.dead => {
                 self.service_up(call.step, Ask::Look);
                 self.not_taken(
+                    now,
                     effect,
                     &call,
                     "lost, and not found by the time it could no longer act".to_owned(),

@@ -2,6 +2,7 @@
 //! that are killed.
 
 mod driver;
+mod inputs;
 mod laws;
 mod ledger;
 mod properties;

@@ -1,0 +1,187 @@
+//! Single inputs, and what follows from each.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    super::{Flow, Input, Output, Pace, Past},
+    Layout, MINUTE, SECOND, at, plan,
+};
+use crate::model::{
+    artifacts::BootToken,
+    component::Report,
+    effect::{EffectNo, RemoteRef},
+    plan::{Ordinal, Plan, StepNo},
+    session::Outcome,
+    verb::{Answer, CallError, Decision, Seen, Took},
+};
+
+fn started(plan: &Arc<Plan>) -> (Flow, Vec<Output>) {
+    let claimed = (0..plan.members.len() as u32).map(Ordinal).collect();
+    let mut flow = Flow::new(plan.clone(), &Past { claimed, ..Past::default() }, Pace::default());
+    let outputs = flow.start(at(0));
+    (flow, outputs)
+}
+
+fn answer(rest: Took) -> Answer {
+    Answer { reference: Some(RemoteRef("transition".to_owned())), token: None, rest, named: Vec::new() }
+}
+
+fn calls(outputs: &[Output]) -> Vec<EffectNo> {
+    let call = |output: &Output| match output {
+        Output::Call { effect, .. } => Some(*effect),
+        _ => None,
+    };
+    outputs.iter().filter_map(call).collect()
+}
+
+fn saw(step: i16, asked: i64, seen: Seen) -> Input {
+    Input::Saw { step: StepNo(step), asked_at: at(asked), seen: Ok(vec![(Ordinal(0), seen)]) }
+}
+
+fn finds(outputs: &[Output]) -> bool {
+    outputs.iter().any(|output| matches!(output, Output::Find(_)))
+}
+
+#[test]
+fn a_lost_power_call_is_said_again_only_when_it_can_no_longer_act() {
+    let plan = plan("shutdown", Layout::One, 1);
+    let (mut flow, _) = started(&plan);
+    let outputs = flow.feed(at(10), saw(0, 0, Seen::Reached(Some(Decision::PowerOff))));
+    assert_eq!(calls(&outputs), [EffectNo(1)]);
+    let lost = CallError::Lost { service: "pcs", text: "timeout".to_owned() };
+    let mut outputs = flow.feed(at(9 * SECOND), Input::Answered(EffectNo(1), Err(lost)));
+    let dead = 10 + Pace::default().call_alive_for.num_milliseconds();
+    let mut now = 9 * SECOND;
+    // Looked for again and again; what was asked before its death proves nothing.
+    while now < dead {
+        assert_eq!(calls(&outputs), []);
+        if finds(&outputs) {
+            now += 300;
+            outputs = flow.feed(at(now), Input::Found(EffectNo(1), Ok(None)));
+        } else {
+            now += 100;
+            outputs = flow.feed(at(now), Input::Tick);
+        }
+    }
+    while !finds(&outputs) {
+        assert_eq!(calls(&outputs), []);
+        now += 100;
+        outputs = flow.feed(at(now), Input::Tick);
+    }
+    let outputs = flow.feed(at(now + 300), Input::Found(EffectNo(1), Ok(None)));
+    assert_eq!(calls(&outputs), [EffectNo(2)]);
+}
+
+#[test]
+fn a_lost_power_call_that_is_found_is_not_said_again() {
+    let plan = plan("shutdown", Layout::One, 1);
+    let (mut flow, _) = started(&plan);
+    flow.feed(at(10), saw(0, 0, Seen::Reached(Some(Decision::PowerOff))));
+    let lost = CallError::Lost { service: "pcs", text: "timeout".to_owned() };
+    flow.feed(at(SECOND), Input::Answered(EffectNo(1), Err(lost)));
+    flow.feed(at(2 * SECOND), Input::Found(EffectNo(1), Ok(Some(answer(Took::Underway)))));
+    let outputs = flow.feed(at(3 * SECOND), saw(1, 2 * SECOND, Seen::Reached(None)));
+    assert!(outputs.contains(&Output::Over(Outcome::Succeeded)), "{outputs:?}");
+}
+
+#[test]
+fn only_a_report_of_our_boot_made_since_the_power_on_settles_anything() {
+    let plan = plan("boot", Layout::One, 1);
+    let (mut flow, _) = started(&plan);
+    let number = |name: &str| {
+        let name = format!("compute/{name}");
+        plan.steps.iter().position(|step| step.name == name).map(|index| index as i16).unwrap()
+    };
+    let await_boot = number("await_boot") as usize;
+    let mut outputs = flow.feed(at(10), saw(0, 0, Seen::Reached(Some(Decision::PowerOn))));
+    let mut now = 10;
+    let mut powered_on = None;
+    // All that comes before power_on is done at once; the token is ours.
+    while powered_on.is_none() {
+        let mut next = Vec::new();
+        for output in outputs {
+            let Output::Call { effect, step, .. } = output else { continue };
+            now += SECOND;
+            if plan.steps[step.0 as usize].verb.name() == "power_on" {
+                powered_on = Some((effect, now));
+                continue;
+            }
+            let token = Some(BootToken("ours".to_owned()));
+            let done = Answer { reference: None, token, rest: Took::Done, named: Vec::new() };
+            next.extend(flow.feed(at(now), Input::Answered(effect, Ok(done))));
+        }
+        outputs = next;
+    }
+    let (effect, called) = powered_on.unwrap();
+    flow.feed(at(now), Input::Answered(effect, Ok(answer(Took::Underway))));
+    let mut report = |token: &str, reported: i64| {
+        let report = Report { token: BootToken(token.to_owned()), artifacts: None, at: at(reported) };
+        flow.feed(at(now + 3 * MINUTE), Input::Reported(vec![(Ordinal(0), report)]));
+        flow.counters()[await_boot].succeeded
+    };
+    assert_eq!(report("ours", called - 5 * SECOND), 0, "before the power-on");
+    assert_eq!(report("another", called + MINUTE), 0, "another token");
+    assert_eq!(report("ours", called + 2 * MINUTE), 1);
+}
+
+/// Prints what a hundred thousand components cost; nothing is asserted of the time.
+#[test]
+fn a_reboot_of_many_is_driven_in_a_moment() {
+    let members = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+    let plan = plan("reboot", Layout::One, members);
+    let begin = Instant::now();
+    let (mut flow, mut outputs) = started(&plan);
+    let mut now = 0;
+    let mut feeds = 0;
+    let mut tokens = Vec::new();
+    let mut over = false;
+    while !over {
+        now += SECOND;
+        let mut inputs = Vec::new();
+        for output in std::mem::take(&mut outputs) {
+            match output {
+                Output::Call { effect, step, members, .. } => {
+                    let verb = plan.steps[step.0 as usize].verb.name();
+                    let power = verb.starts_with("power");
+                    let mut taken = answer(if power { Took::Underway } else { Took::Done });
+                    if verb == "set_boot_parameters" {
+                        taken.token = Some(BootToken(format!("{effect:?}")));
+                        tokens.push((format!("{effect:?}"), members));
+                    }
+                    inputs.push(Input::Answered(effect, Ok(taken)));
+                }
+                Output::Observe { step, members, .. } => {
+                    let seen = match plan.steps[step.0 as usize].verb.name() {
+                        "inspect" => Seen::Reached(Some(Decision::PowerCycle)),
+                        "await_boot" => Seen::Pending,
+                        _ => Seen::Reached(None),
+                    };
+                    if seen == Seen::Pending {
+                        for (token, members) in tokens.drain(..) {
+                            let report = Report { token: BootToken(token), artifacts: None, at: at(now) };
+                            let reports = members.into_iter().map(|member| (member, report.clone()));
+                            inputs.push(Input::Reported(reports.collect()));
+                        }
+                    }
+                    let seen = Ok(members.into_iter().map(|member| (member, seen.clone())).collect());
+                    inputs.push(Input::Saw { step, asked_at: at(now - SECOND), seen });
+                }
+                Output::Over(outcome) => {
+                    assert_eq!(outcome, Outcome::Succeeded);
+                    over = true;
+                }
+                _ => {}
+            }
+        }
+        if inputs.is_empty() {
+            inputs.push(Input::Tick);
+        }
+        // One at a time: the worst a worker can do.
+        for input in inputs {
+            feeds += 1;
+            outputs.extend(flow.feed(at(now), input));
+        }
+        assert!(now < 24 * 60 * MINUTE, "it does not end: {:?}", flow.counters());
+    }
+    println!("{members} components, {feeds} inputs: {:?}", begin.elapsed());
+}
