@@ -125,12 +125,7 @@ impl Flow {
             if cell.place != Place::Ready || cell.rung != rung {
                 continue;
             }
-            if self.components[ordinal.0 as usize].is_out() {
-                self.drop_rest(ordinal);
-                self.check_end(now, ordinal);
-            } else if let Some(reason) = self.components[ordinal.0 as usize].doomed.clone() {
-                self.skip(now, ordinal, step, *reason);
-            } else if self.is_held(ordinal, step) {
+            if self.is_held(ordinal, step) {
                 self.put(ordinal, step, Place::NotReached);
                 self.steps[step.0 as usize].held.insert(ordinal.0 as usize);
             } else {
@@ -297,9 +292,20 @@ impl Flow {
         let rung = cell.rung;
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung as usize].push_back(ordinal);
-        if self.mode == SessionState::Cancelling && !self.components[ordinal.0 as usize].is_inside() {
+        self.let_go(now, ordinal, step);
+    }
+
+    /// One that has to be called again goes no further if it was left out meanwhile: it does not wait for the call's turn.
+    fn let_go(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+        let component = &self.components[ordinal.0 as usize];
+        if component.is_out() {
+            self.drop_rest(ordinal);
+            self.check_end(now, ordinal);
+        } else if let Some(reason) = component.doomed.clone() {
+            self.skip(now, ordinal, step, *reason);
+        } else if self.mode == SessionState::Cancelling && !component.is_inside() {
             // It was cancelled while a call was on its way that turned out not to have been taken.
-            self.doom(now, ordinal, Reason::bare(ReasonCode::Cancelled));
+            self.skip(now, ordinal, step, Reason::bare(ReasonCode::Cancelled));
         }
     }
 
@@ -371,6 +377,7 @@ impl Flow {
         self.cell_mut(ordinal, step).since = millis(now);
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].delayed.entry(millis(now + BUSY_PAUSE)).or_default().push(ordinal);
+        self.let_go(now, ordinal, step);
     }
 
     /// The rung ended without reaching the goal: once more, or the next rung, or that was it.
@@ -397,6 +404,7 @@ impl Flow {
         let rung = cell.rung as usize;
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung].push_back(ordinal);
+        self.let_go(now, ordinal, step);
     }
 
     /// Takes a component out of the effect that covers it; an effect that covers nobody is settled.

@@ -109,7 +109,7 @@ impl Flow {
     }
 
     /// Left out as soon as no effect covers it.
-    pub(super) fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
+    fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
         if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].is_out() {
             return;
         }
@@ -123,7 +123,7 @@ impl Flow {
         // in its last step goes on to the end of the rung.
         let free = |step: &&StepNo| {
             let place = self.cell(ordinal, **step).place;
-            if covered { place == Place::NotReached } else { !place.is_settled() }
+            if covered { matches!(place, Place::NotReached | Place::Ready) } else { !place.is_settled() }
         };
         if let Some(step) = way.iter().find(free).copied() {
             self.skip(now, ordinal, step, reason);
