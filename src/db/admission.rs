@@ -8,7 +8,7 @@ use crate::model::{
     command::CommandRequest,
     event::NewEvent,
     plan::{PLAN_FORMAT, Plan, UnknownPolicy},
-    session::SessionId,
+    session::{Name, SessionId},
     session_template::SessionTemplate,
     verb::{Goal, Verb},
 };
@@ -78,7 +78,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     let template = session_template::version(conn, template).await?;
     let workflow = workflow::find_or_insert(conn, &new.operation, workflow).await?;
     let id = match waiting {
-        Some(id) => *id,
+        Some(id) => still_waiting(conn, *id, &new.name).await?,
         None => session::insert_waiting(conn, new).await?,
     };
     let holders = claim::take_all(conn, id, &ids).await?;
@@ -96,7 +96,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     plan::insert(conn, id, plan, &numbers, skips).await?;
     let skipped: usize = skips.iter().map(|skip| skip.components.len()).sum();
     let count = |n: usize| i32::try_from(n).expect("a session has fewer than 2^31 members");
-    let started = sqlx::query!(
+    sqlx::query!(
         "with started as (
            update session
               set state = case when $13 then 'ended' else 'running' end,
@@ -105,7 +105,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
                   ended_at = case when $13 then clock_timestamp() end, session_template_version_id = $2, workflow_version_id = $3, members = $4,
                   skipped_at_admission = $5, plan_format = $6, plan_hash = $7, unknown_policy = $8,
                   service_patience = make_interval(secs => $9), admitted_at = clock_timestamp()
-            where session_id = $1 and state = 'waiting'
+            where session_id = $1
            returning session_id),
          lease as (insert into session_lease (session_id) select session_id from started),
          narrative as (
@@ -132,10 +132,21 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     .fetch_optional(conn)
     .await
     .map_err(doing("admit a session"))?;
-    match started {
-        Some(_) => Ok(Admitted::Session(id)),
-        None => Err(DbError::Conflict { what: format!("session '{}' does not wait any more", new.name) }),
-    }
+    Ok(Admitted::Session(id))
+}
+
+/// Holds a waiting session until the transaction ends, so that nobody cancels it in the meantime.
+async fn still_waiting(conn: &mut Connection, id: SessionId, name: &Name) -> Result<SessionId, DbError> {
+    let waits = sqlx::query_scalar!(
+        "select session_id from session where session_id = $1 and state = 'waiting' for update",
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(doing("admit a session"))?;
+    waits
+        .map(SessionId)
+        .ok_or_else(|| DbError::Conflict { what: format!("Session '{name}' does not wait any more") })
 }
 
 /// The number of each slice's artifacts.

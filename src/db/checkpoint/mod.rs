@@ -231,21 +231,24 @@ pub async fn save(conn: &mut Connection, lease: &Lease, checkpoint: &Checkpoint)
     match written {
         Ok(Some(row)) => Ok(Saved::Written { at: row.at }),
         Ok(None) => Ok(Saved::LeaseLost),
-        Err(error) if error.unique_key() == Some("event_pkey") => again(conn, lease, checkpoint.seq).await,
+        // Any of its keys: which row of a statement is written first is Postgres' business.
+        Err(error) if error.unique_key().is_some() => again(conn, lease, checkpoint.seq, error).await,
         Err(error) => Err(error),
     }
 }
 
-/// Its number is taken: by itself, or by somebody it knows nothing of.
-async fn again(conn: &mut Connection, lease: &Lease, seq: i64) -> Result<Saved, DbError> {
+/// Something it inserts is there already: its event, written by itself or by somebody it knows nothing of; or it is
+/// wrong in itself.
+async fn again(conn: &mut Connection, lease: &Lease, seq: i64, error: DbError) -> Result<Saved, DbError> {
     let epoch = sqlx::query_scalar!(
         "select epoch from event where session_id = $1 and seq = $2",
         lease.session().0,
         seq
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await
     .map_err(doing("look for a checkpoint"))?;
+    let Some(epoch) = epoch else { return Err(error) };
     if epoch == lease.epoch() {
         return Ok(Saved::AlreadyWritten);
     }
