@@ -30,6 +30,8 @@ pub(super) struct Wish<'a> {
 /// The number of the lock that all admissions take in turn; arbitrary, and never to be changed.
 const ADMISSION_LOCK: i64 = 0x626f_7375_6e01;
 
+const GONE: &str = "a component of the session (deleted a moment ago; ask again)";
+
 /// Waits for the turn. Held until the transaction ends.
 pub(super) async fn lock(conn: &mut Connection) -> Result<(), DbError> {
     sqlx::query!("select pg_advisory_xact_lock($1)::text", ADMISSION_LOCK)
@@ -60,9 +62,7 @@ pub(super) async fn take_all(
             return Ok(holders);
         }
     }
-    Err(DbError::NotFound {
-        what: "a component of the session (it was deleted a moment ago; ask again)".to_owned(),
-    })
+    Err(DbError::NotFound { what: GONE.to_owned() })
 }
 
 /// Claims what is free; the number that is the session's afterwards.
@@ -83,11 +83,8 @@ async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<
                     powered_on_at = case when p.session_id = $1 then p.powered_on_at end,
                     last_action_at = clock_timestamp(), changed_at = clock_timestamp()
                from free
-              where p.component_id = free.component_id and p.claimed_by is null),
-           retired as (
-             select count(*) as n from component c
-              where c.component_id in (select component_id from free) and c.retired_at is not null)
-           select (select count(*) from free) - (select n from retired) as "n!""#,
+              where p.component_id = free.component_id and p.claimed_by is null)
+           select count(*) as "n!" from free"#,
         session.0,
         ids
     )
@@ -127,11 +124,12 @@ pub(super) async fn record(
     slices: &[i16],
     wish: &Wish<'_>,
 ) -> Result<(), DbError> {
-    sqlx::query!(
+    let recorded = sqlx::query!(
         "with locked as materialized (
            select w.component_id, w.slice_no
              from unnest($1::int4[], $2::int2[]) w(component_id, slice_no)
-             join lateral (select 1 from component x where x.component_id = w.component_id for update) x on true)
+             join lateral (select 1 from component x
+                            where x.component_id = w.component_id and x.retired_at is null for update) x on true)
          update component c
             set enabled = true, session = $3, error = '', status = null, last_action = null, event_stats = null,
                 desired_boot_artifacts_id = case when $6 then c.desired_boot_artifacts_id
@@ -150,5 +148,8 @@ pub(super) async fn record(
     .execute(conn)
     .await
     .map_err(doing("write what components are to become"))?;
+    if recorded.rows_affected() < ids.len() as u64 {
+        return Err(DbError::NotFound { what: GONE.to_owned() });
+    }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{Timestamp, session::SessionId};
 
-use super::{Connection, DbError, error::doing};
+use super::{Connection, DbError, error::doing, span::Span};
 
 /// What the engine has to know of a component's past beyond its own session, and who holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,19 @@ pub struct LastPower {
     pub wanted_by: Option<SessionId>,
 }
 
-/// Past power effects and claims of components, ascending.
+/// Past power effects and claims of components (ascending).
 pub async fn last_power(conn: &mut Connection, ids: &[i32]) -> Result<Vec<LastPower>, DbError> {
+    let span = Span::of(ids);
     let rows = sqlx::query!(
-        "select p.component_id, p.last_power_at, p.powered_on_at, p.claimed_by, p.wanted_by
-           from unnest($1::int4[]) w(component_id)
-           join lateral (select * from component_progress x where x.component_id = w.component_id) p on true
-          order by p.component_id",
-        ids
+        r#"select component_id as "component_id!", last_power_at, powered_on_at, claimed_by, wanted_by
+             from component_progress where component_id between $1 and $2
+           union all
+           select p.component_id, p.last_power_at, p.powered_on_at, p.claimed_by, p.wanted_by
+             from unnest($3::int4[]) w(component_id)
+             join lateral (select * from component_progress x where x.component_id = w.component_id) p on true"#,
+        span.lowest,
+        span.highest,
+        span.few
     )
     .fetch_all(conn)
     .await
@@ -38,5 +43,5 @@ pub async fn last_power(conn: &mut Connection, ids: &[i32]) -> Result<Vec<LastPo
         claimed_by: row.claimed_by.map(SessionId),
         wanted_by: row.wanted_by.map(SessionId),
     });
-    Ok(progress.collect())
+    Ok(span.keep(progress.collect(), |progress| progress.component))
 }

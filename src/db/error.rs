@@ -1,7 +1,5 @@
 //! What can go wrong with a statement.
 
-use std::borrow::Cow;
-
 /// What can go wrong with a statement. What happens to a component is data, never one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -77,10 +75,10 @@ impl DbError {
 
 /// SQLSTATE classes: connection (08), resources (53), shutdown and cancel (57P, 57014), serialization and deadlock
 /// (40), lock not available (55P03), read-only standby after a fail-over (25006).
-fn passes_by_itself(code: &Cow<'_, str>) -> bool {
-    matches!(&code[..2], "08" | "40" | "53")
+fn passes_by_itself(code: &str) -> bool {
+    matches!(code.get(..2), Some("08" | "40" | "53"))
         || code.starts_with("57P")
-        || matches!(code.as_ref(), "57014" | "55P03" | "25006")
+        || matches!(code, "57014" | "55P03" | "25006")
 }
 
 /// Names the operation in a driver's error.

@@ -30,6 +30,7 @@ pub mod session;
 pub mod session_component_batch;
 pub mod session_template;
 pub mod slice;
+mod span;
 pub mod step;
 pub mod step_edge;
 pub mod workflow;

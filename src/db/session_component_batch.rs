@@ -1,7 +1,5 @@
 //! Table `session_component_batch`: who takes part in a session, and who was left out at admission.
 
-use std::collections::HashMap;
-
 use crate::model::{
     component::ComponentNo,
     plan::{PlanMember, SliceNo},
@@ -9,12 +7,10 @@ use crate::model::{
     session::SessionId,
 };
 
-use super::{Connection, DbError, error::doing, label};
+use super::{Connection, DbError, error::doing, label, span::Span};
 
 /// Most component ids in one row.
 const BATCH_MAX: usize = 1_000;
-/// Up to here components are looked up one by one; above, their whole range is read.
-const LOOK_UP_MAX: usize = 2_000;
 
 /// Components left out at admission, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +106,7 @@ pub(super) async fn members(conn: &mut Connection, session: SessionId) -> Result
     let ids: Vec<i32> = slices.iter().map(|(id, _)| *id).collect();
     let names = names(conn, &ids).await?;
     let members = slices.into_iter().map(|(id, slice)| {
-        let name = names.get(&id).map_or("", String::as_str);
+        let name = names.binary_search_by_key(&id, |(id, _)| *id).map_or("", |at| names[at].1.as_str());
         let xname = name.parse().map_err(|_| DbError::Unknown {
             what: "as a session's member the component",
             value: name.to_owned(),
@@ -120,33 +116,25 @@ pub(super) async fn members(conn: &mut Connection, session: SessionId) -> Result
     members.collect()
 }
 
-/// The names of components, ascending by id.
-async fn names(conn: &mut Connection, ids: &[i32]) -> Result<HashMap<i32, String>, DbError> {
-    let few = (ids.len() <= LOOK_UP_MAX).then_some(ids);
-    let (lowest, highest) = (ids.first().copied().unwrap_or(1), ids.last().copied().unwrap_or(0));
-    let rows: Vec<(i32, String)> = match few {
-        Some(ids) => {
-            sqlx::query!("select component_id, xname from component where component_id = any ($1)", ids)
-                .fetch_all(conn)
-                .await
-                .map_err(doing("read component names"))?
-                .into_iter()
-                .map(|row| (row.component_id, row.xname))
-                .collect()
-        }
-        None => sqlx::query!(
-            "select component_id, xname from component where component_id between $1 and $2",
-            lowest,
-            highest
-        )
-        .fetch_all(conn)
-        .await
-        .map_err(doing("read component names"))?
-        .into_iter()
-        .map(|row| (row.component_id, row.xname))
-        .collect(),
-    };
-    Ok(rows.into_iter().collect())
+/// The names of components (ascending), by number.
+async fn names(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, String)>, DbError> {
+    let span = Span::of(ids);
+    let rows = sqlx::query!(
+        r#"select component_id as "component_id!", xname as "xname!" from component
+            where component_id between $1 and $2
+           union all
+           select c.component_id, c.xname
+             from unnest($3::int4[]) w(component_id)
+             join lateral (select * from component x where x.component_id = w.component_id) c on true"#,
+        span.lowest,
+        span.highest,
+        span.few
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read component names"))?;
+    let names = rows.into_iter().map(|row| (row.component_id, row.xname)).collect();
+    Ok(span.keep(names, |(id, _)| *id))
 }
 
 /// Who was left out at admission, and why.

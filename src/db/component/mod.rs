@@ -15,7 +15,7 @@ use crate::model::{
     session::SessionId,
 };
 
-use super::{Connection, DbError, artifacts, error::doing};
+use super::{Connection, DbError, artifacts, error::doing, span::Span};
 
 pub use discover::{delete, discover, numbers};
 pub use history::{HistoryLine, component_history};
@@ -197,17 +197,22 @@ async fn shared_artifacts(
     Ok(artifacts.into_iter().map(|(id, artifacts)| (id.0, Arc::new(artifacts))).collect())
 }
 
-/// What components last reported, ascending; those that never did are left out.
+/// What components (ascending) last reported; those that never did are left out.
 pub async fn reports(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, Report)>, DbError> {
+    let span = Span::of(ids);
     let rows = sqlx::query!(
-        r#"select c.component_id, c.actual_token as "token!", t.boot_artifacts_id as "artifacts?",
+        r#"select c.component_id as "component_id!", c.actual_token as "token!", t.boot_artifacts_id as "artifacts?",
                   coalesce(c.reported_at, c.actual_updated_at, c.written_at) as "at!"
-             from unnest($1::int4[]) w(component_id)
-             join lateral (select * from component x where x.component_id = w.component_id) c on true
+             from (select * from component where component_id between $1 and $2
+                   union all
+                   select c.*
+                     from unnest($3::int4[]) w(component_id)
+                     join lateral (select * from component x where x.component_id = w.component_id) c on true) c
              left join boot_token t on t.token = c.actual_token
-            where c.actual_token <> ''
-            order by c.component_id"#,
-        ids
+            where c.actual_token <> ''"#,
+        span.lowest,
+        span.highest,
+        span.few
     )
     .fetch_all(conn)
     .await
@@ -216,5 +221,5 @@ pub async fn reports(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, Rep
         let artifacts = row.artifacts.map(BootArtifactsId);
         (row.component_id, Report { token: BootToken(row.token), artifacts, at: row.at })
     });
-    Ok(reports.collect())
+    Ok(span.keep(reports.collect(), |(id, _)| *id))
 }
