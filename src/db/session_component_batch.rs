@@ -158,8 +158,7 @@ pub async fn skips(conn: &mut Connection, session: &SessionId) -> Result<Vec<Ski
 pub async fn member_names(conn: &mut Connection, session: &SessionId) -> Result<Vec<String>, DbError> {
     let members = slices(conn, *session).await?;
     let ids: Vec<i32> = members.into_iter().map(|(id, _)| id).collect();
-    let mut names = names(conn, &ids).await?;
-    let mut found: Vec<String> = ids.iter().filter_map(|id| names.remove(id)).collect();
+    let mut found: Vec<String> = names(conn, &ids).await?.into_iter().map(|(_, name)| name).collect();
     found.sort_unstable();
     Ok(found)
 }
