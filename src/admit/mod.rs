@@ -34,6 +34,7 @@ pub use db::session::Api;
 pub use rejection::{Claim, Rejection};
 pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;
+pub use waiting::Pass;
 
 /// Admits sessions.
 #[derive(Debug)]

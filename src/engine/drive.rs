@@ -189,9 +189,7 @@ impl Driver {
     }
 
     async fn drive(mut self, stop: CancellationToken) -> Result<Exit, Halt> {
-        let outputs = self.flow.start(self.clock.now());
-        self.carry_out(outputs, Vec::new(), true).await?;
-        self.obey().await?;
+        self.begin().await?;
         loop {
             if self.over {
                 self.journal.release().await?;
@@ -211,6 +209,33 @@ impl Driver {
             let outputs = self.flow.feed_all(self.clock.now(), inputs);
             self.carry_out(outputs, Vec::new(), true).await?;
         }
+    }
+
+    /// Starts with the commands that wait: the retry of a session that had ended has to be known before its end is.
+    async fn begin(&mut self) -> Result<(), Halt> {
+        let (mut inputs, mut ids, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for PendingCommand { id, request, actor } in self.pending().await? {
+            match self.understand(&request) {
+                Ok(command) => {
+                    inputs.push(Input::Command { command, actor, reason: request.reason });
+                    ids.push(id);
+                }
+                Err(why) => refused.push((id, refusal(&request, &why, actor), why)),
+            }
+        }
+        let mut outputs = self.flow.start_with(self.clock.now(), inputs);
+        let answers = answers(&outputs).chain(std::iter::repeat("obeyed")).map(str::to_owned);
+        let mut commands: Vec<(i64, String)> = ids.into_iter().zip(answers).collect();
+        for (id, event, why) in refused {
+            outputs.push(Output::Event(event));
+            commands.push((id, why));
+        }
+        self.carry_out(outputs, commands, true).await
+    }
+
+    async fn pending(&mut self) -> Result<Vec<PendingCommand>, Halt> {
+        let session = self.journal.session();
+        self.journal.read(async |connection| db::command::pending(connection, &session).await).await
     }
 
     /// Waits for the next thing to happen and takes what arrived together with it.
@@ -286,21 +311,18 @@ impl Driver {
 
     /// Obeys the commands that wait; whether there were any.
     async fn obey(&mut self) -> Result<bool, Halt> {
-        let session = self.journal.session();
-        let pending =
-            self.journal.read(async |connection| db::command::pending(connection, &session).await).await?;
+        let pending = self.pending().await?;
         let any = !pending.is_empty();
         for PendingCommand { id, request, actor } in pending {
             match self.understand(&request) {
                 Ok(command) => {
                     let reason = request.reason.clone();
                     let outputs = self.flow.feed(self.clock.now(), Input::Command { command, actor, reason });
-                    let answer = answer_of(&outputs);
+                    let answer = answers(&outputs).next().unwrap_or("obeyed").to_owned();
                     self.carry_out(outputs, vec![(id, answer)], true).await?;
                 }
                 Err(why) => {
-                    let data = json!({ "command": request.kind, "answer": why, "refused": true });
-                    let event = NewEvent { kind: EventKind::Command, actor: Some(actor), data };
+                    let event = refusal(&request, &why, actor);
                     self.carry_out(vec![Output::Event(event)], vec![(id, why)], true).await?;
                 }
             }
@@ -417,10 +439,15 @@ fn input(done: Result<Outcome, tokio::task::JoinError>) -> Result<Input, Halt> {
     }
 }
 
-fn answer_of(outputs: &[Output]) -> String {
-    let answer = outputs.iter().find_map(|output| match output {
-        Output::Event(event) if event.kind == EventKind::Command => event.data.get("answer"),
+/// What the flow answered to commands, in their order.
+fn answers(outputs: &[Output]) -> impl Iterator<Item = &str> {
+    outputs.iter().filter_map(|output| match output {
+        Output::Event(event) if event.kind == EventKind::Command => event.data.get("answer")?.as_str(),
         _ => None,
-    });
-    answer.and_then(|answer| answer.as_str()).unwrap_or("obeyed").to_owned()
+    })
+}
+
+fn refusal(request: &CommandRequest, why: &str, actor: String) -> NewEvent {
+    let data = json!({ "command": request.kind, "answer": why, "refused": true });
+    NewEvent { kind: EventKind::Command, actor: Some(actor), data }
 }

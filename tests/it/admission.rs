@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bosun::{
-    admit::{Admit, AdmitSettings, Api, Rejection, SessionRequest},
+    admit::{Admit, AdmitSettings, Api, Rejection, RetryRequest, SessionRequest},
     clients::{Endpoints, S3Endpoint, ServiceSettings, Services},
     db,
     model::{
@@ -18,7 +18,10 @@ use bosun::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::support::postgres;
+use super::support::{
+    app::{App, fast},
+    postgres,
+};
 
 struct World {
     machine: Handle,
@@ -375,4 +378,54 @@ async fn discovery_adds_what_is_new_and_takes_nothing_away() {
     assert_eq!((found.nodes, found.added), (20, 20));
     let found = world.admit.discover().await.unwrap();
     assert_eq!((found.nodes, found.added), (20, 0));
+}
+
+#[tokio::test]
+async fn failed_components_are_tried_again_in_the_same_session() {
+    let stubborn = "x1000c0s0b0n1";
+    let app = App::new(Settings { fail_power_off: Pick::Xnames(vec![stubborn.to_owned()]), ..fast(4) }).await;
+    let pool = app.database.pool.clone();
+    let quick = "
+steps:
+  - {name: inspect, verb: inspect, goal: shutdown}
+  - {name: power_off, verb: power_off, soft_off_within: 1s, force_off_within: 1s, needs: [inspect], when: [powers_off]}
+";
+    let workflows = workflow::Workflows::load([("shutdown".to_owned(), quick.to_owned())]).unwrap();
+    let admit = Admit::new(app.services.clone(), pool.clone(), workflows, AdmitSettings::default());
+    let template = json!({"boot_sets": {"compute": {
+        "path": app.machine.images()[0].path, "type": "s3", "node_roles_groups": ["Compute"],
+    }}});
+    let template: SessionTemplate = serde_json::from_value(template).unwrap();
+    let mut conn = db::acquire(&pool).await.unwrap();
+    db::session_template::put(&mut conn, "", &"compute".parse().unwrap(), &template).await.unwrap();
+    let id = admit.session(request("night", "shutdown", "compute")).await.unwrap().id;
+    let retry = |step: Option<&str>| RetryRequest {
+        session: "night".to_owned(),
+        tenant: String::new(),
+        step: step.map(str::to_owned),
+        limit: String::new(),
+        reason: None,
+        actor: "admin".to_owned(),
+    };
+    let refused = admit.retry(&retry(None)).await.unwrap_err().to_string();
+    assert_eq!(refused, "nothing has failed in session 'night'; there is nothing to retry");
+    app.drive(id, "one").await.unwrap();
+    let state = async || {
+        let mut conn = db::acquire(&pool).await.unwrap();
+        let session = db::session::get(&mut conn, "", "night").await.unwrap();
+        (session.state, session.outcome, session.failed)
+    };
+    assert_eq!(state().await, (SessionState::Ended, Some(Outcome::Partial), 1));
+    let refused = admit.retry(&retry(Some("power_on"))).await.unwrap_err().to_string();
+    assert!(refused.ends_with("there are failures in compute/power_off"), "{refused}");
+    let retried = admit.retry(&retry(Some("power_off"))).await.unwrap();
+    assert_eq!((retried.id, retried.components), (id, 1));
+    assert_eq!(state().await, (SessionState::Running, None, 1));
+    app.drive(id, "two").await.unwrap();
+    assert_eq!(state().await, (SessionState::Ended, Some(Outcome::Partial), 1));
+
+    // A limit may name what has failed.
+    let preview = admit.plan(limited("day", "@failed:night")).await.unwrap();
+    assert_eq!(preview.plan.members.len(), 1);
+    assert_eq!(preview.plan.members[0].xname, stubborn.parse().unwrap());
 }
