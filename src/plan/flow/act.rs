@@ -55,7 +55,7 @@ impl Flow {
             return self.pump_image(now, step);
         }
         if let Some((rung, members)) = self.steps[index].forced.pop_front() {
-            let members = self.still_ready(now, step, rung, members);
+            let members = self.still_ready(step, rung, members);
             if !members.is_empty() {
                 self.call(now, step, rung, members);
             }
@@ -71,7 +71,7 @@ impl Flow {
             // Even calls rather than full ones and a rest.
             let size = waiting.div_ceil(waiting.div_ceil(limit));
             let members: Vec<Ordinal> = self.steps[index].ready[rung].drain(..size).collect();
-            let members = self.still_ready(now, step, rung as u8, members);
+            let members = self.still_ready(step, rung as u8, members);
             if !members.is_empty() {
                 self.call(now, step, rung as u8, members);
             }
@@ -101,13 +101,13 @@ impl Flow {
             Some(false) => return false,
             Some(true) => {
                 let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
-                for ordinal in self.still_ready(now, step, 0, members) {
+                for ordinal in self.still_ready(step, 0, members) {
                     self.succeed(now, ordinal, step, None);
                 }
             }
             None => {
                 let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
-                let members = self.still_ready(now, step, 0, members);
+                let members = self.still_ready(step, 0, members);
                 if !members.is_empty() {
                     self.images_tagged.insert(image, false);
                     self.call(now, step, 0, members);
@@ -118,7 +118,7 @@ impl Flow {
     }
 
     /// Those of a group that may still go: entries are checked when they are taken, not when things change.
-    fn still_ready(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) -> Vec<Ordinal> {
+    fn still_ready(&mut self, step: StepNo, rung: u8, members: Vec<Ordinal>) -> Vec<Ordinal> {
         let mut going = Vec::with_capacity(members.len());
         for ordinal in members {
             let cell = self.cell(ordinal, step);
@@ -196,7 +196,7 @@ impl Flow {
             Err(CallError::Rejected { text, named }) => self.refused(now, effect, &call, text, named),
             Err(error @ CallError::Lost { .. }) => {
                 self.service_down(now, call.step, Ask::Call, &error);
-                self.lost(now, effect, &call, &error.to_string());
+                self.lost(now, effect, &call, &error.to_string(), false);
             }
         }
         // Everybody it covered may have been settled by later evidence before its answer came.

@@ -19,8 +19,8 @@ use crate::model::{
 const FIND_PAUSE: TimeDelta = TimeDelta::seconds(1);
 
 impl Flow {
-    /// It may have been taken.
-    pub(super) fn lost(&mut self, now: Timestamp, effect: EffectNo, call: &OpenCall, text: &str) {
+    /// It may have been taken. `died`: because the worker that made the call is gone.
+    pub(super) fn lost(&mut self, now: Timestamp, effect: EffectNo, call: &OpenCall, text: &str, died: bool) {
         let shape = &self.steps[call.step.0 as usize].shape;
         let repeats = shape.lost == Lost::Repeat;
         self.note(
@@ -34,10 +34,10 @@ impl Flow {
             for ordinal in self.covered_by(effect, call) {
                 let component = &mut self.components[ordinal.0 as usize];
                 component.covered_until = component.covered_until.max(call.dead);
-                // Workers that die are no fault of the component: it has the whole of the step's time.
+                // A service that loses its calls for the whole of the step's time. Workers that die are no fault of theirs.
                 let cell = self.cell(ordinal, call.step);
                 let late = millis(now) >= cell.entered + self.timeout_millis(call.step);
-                if !late || cell.attempts < attempts_max {
+                if died || !late || cell.attempts < attempts_max {
                     self.requeue(now, ordinal, call.step);
                 } else {
                     self.cell_mut(ordinal, call.step).effect = 0;

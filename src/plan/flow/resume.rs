@@ -335,7 +335,9 @@ impl Flow {
                 self.put(*ordinal, call.step, place);
             }
             match call.state {
-                EffectState::Intended => self.lost(now, effect, &call, "the worker that made it is gone"),
+                EffectState::Intended => {
+                    self.lost(now, effect, &call, "the worker that made it is gone", true)
+                }
                 EffectState::Lost => {
                     if let Some(open) = self.effects.get_mut(&effect) {
                         open.find_at = Some(millis(now));
