@@ -271,6 +271,15 @@ pub struct ServeArgs {
     /// Most workers at once
     #[arg(long, env = "BOSUN_MAX_RUNNING_SESSIONS", default_value_t = 50, value_name = "N")]
     pub max_running_sessions: usize,
+    /// How long a service may be down before the components that need it fail
+    #[arg(
+        long,
+        env = "BOSUN_SERVICE_PATIENCE",
+        default_value = "30m",
+        value_parser = parse_duration,
+        value_name = "TIME"
+    )]
+    pub service_patience: Duration,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,
@@ -337,6 +346,15 @@ pub struct DevArgs {
     /// A directory whose workflows replace or join the built-in ones
     #[arg(long, env = "BOSUN_WORKFLOWS", value_name = "DIR")]
     pub workflows: Option<PathBuf>,
+    /// How long a service may be down before the components that need it fail
+    #[arg(
+        long,
+        env = "BOSUN_SERVICE_PATIENCE",
+        default_value = "30m",
+        value_parser = parse_duration,
+        value_name = "TIME"
+    )]
+    pub service_patience: Duration,
     /// Real services; where one is given no machine is simulated
     #[command(flatten)]
     pub services: ServiceArgs,

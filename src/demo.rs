@@ -103,6 +103,7 @@ fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
         data: directory,
         database_url: args.database_url.clone(),
         workflows: None,
+        service_patience: TIMEOUT,
         services: ServiceArgs::default(),
         access: AccessArgs::default(),
         pcs: PCS,

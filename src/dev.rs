@@ -40,6 +40,8 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Workflows of the site.
     pub workflows: Option<PathBuf>,
+    /// How long a service may be down before the components that need it fail.
+    pub service_patience: Duration,
     /// Real services.
     pub services: ServiceArgs,
     /// What they want to see of us.
@@ -77,6 +79,7 @@ pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
         data: args.data,
         database_url: args.database_url,
         workflows: args.workflows,
+        service_patience: args.service_patience,
         services: args.services,
         access: args.access,
         pcs: PcsArgs {
@@ -140,6 +143,7 @@ impl House {
                 pcs: settings.pcs,
                 workflows: settings.workflows,
                 max_running_sessions: RUNNING_MAX,
+                service_patience: settings.service_patience,
                 worker_environment: settings.worker_environment,
             },
             listener,

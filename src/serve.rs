@@ -55,6 +55,8 @@ pub struct Settings {
     pub workflows: Option<PathBuf>,
     /// Most workers at once.
     pub max_running_sessions: usize,
+    /// How long a service may be down before the components that need it fail.
+    pub service_patience: Duration,
     /// What else workers are told.
     pub worker_environment: Vec<(String, String)>,
 }
@@ -82,6 +84,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         pcs: args.pcs,
         workflows: args.workflows,
         max_running_sessions: args.max_running_sessions,
+        service_patience: args.service_patience,
         worker_environment: Vec::new(),
     };
     let listener = listen(args.listen).await?;
@@ -142,7 +145,8 @@ pub async fn start(
     let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
     db::check_schema(&pool).await?;
     look_for_life(&pool).await?;
-    let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, AdmitSettings::default()));
+    let site = AdmitSettings { service_patience: settings.service_patience, ..AdmitSettings::default() };
+    let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, site));
     let waiting = Arc::new(Notify::new());
     let router = api::router(ApiState::new(pool.clone(), admit.clone(), waiting.clone()));
     let launcher = LauncherSettings {
