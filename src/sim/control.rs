@@ -71,6 +71,12 @@ struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     changing_to: Option<&'static str>,
     up: bool,
+    /// When it last came up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up_since: Option<String>,
+    /// When CFS was last through with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configured_at: Option<String>,
     boots: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<&'a Running>,
@@ -87,6 +93,8 @@ fn view(world: &World, no: NodeNo) -> View<'_> {
         powered: node.powered,
         changing_to: node.pending.map(|(on, _)| if on { "on" } else { "off" }),
         up: node.up,
+        up_since: node.up_since.map(|at| world.clock.millis(at)),
+        configured_at: node.configured_at.map(|at| world.clock.millis(at)),
         boots: node.boot,
         running: node.running.as_ref().filter(|_| node.up),
         hsm_state: record.state.name(),

@@ -28,6 +28,10 @@ pub struct Node {
     pub boot: u32,
     /// Booted and running.
     pub up: bool,
+    /// When it last came up.
+    pub up_since: Option<Moment>,
+    /// When CFS was last through with it.
+    pub configured_at: Option<Moment>,
     /// What it runs, or would come up with if it kept its old image.
     pub running: Option<Running>,
     /// When it reports next; a report planned for another moment has been overtaken.
@@ -55,6 +59,8 @@ impl Node {
             order: 0,
             boot: 0,
             up: false,
+            up_since: None,
+            configured_at: None,
             running: None,
             report_due: Moment::NEVER,
             report_tries: 0,
@@ -258,6 +264,7 @@ impl World {
             return;
         }
         self.nodes[no].up = true;
+        self.nodes[no].up_since = Some(self.now);
         self.nodes[no].report_tries = 0;
         self.schedule(self.settings.hsm_lag, Event::Noticed { node: no, boot, state: State::Ready });
         self.report_in(no, Duration::ZERO);

@@ -39,7 +39,17 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("clap", &["cli/", "config.rs", "main.rs", "/settings.rs"]),
     (
         "anyhow",
-        &["cli/", "main.rs", "serve.rs", "worker.rs", "dev.rs", "demo.rs", "config.rs", "telemetry.rs"],
+        &[
+            "cli/",
+            "main.rs",
+            "serve.rs",
+            "worker.rs",
+            "dev.rs",
+            "demo.rs",
+            "demo/",
+            "config.rs",
+            "telemetry.rs",
+        ],
     ),
 ];
 

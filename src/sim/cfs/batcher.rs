@@ -83,6 +83,7 @@ impl World {
             component.error_count = component.error_count.map(|errors| errors + 1);
         }
         component.round += 1;
+        self.nodes[no].configured_at = Some(self.now);
         self.cfs_settle(&id);
     }
 
