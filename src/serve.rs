@@ -148,7 +148,7 @@ pub async fn start(
     let site = AdmitSettings { service_patience: settings.service_patience, ..AdmitSettings::default() };
     let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, site));
     let waiting = Arc::new(Notify::new());
-    let router = api::router(ApiState::new(pool.clone(), admit.clone(), waiting.clone()));
+    let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());
     let launcher = LauncherSettings {
         local: local_workers(&settings)?,
         database_url: settings.database_url,
@@ -157,7 +157,7 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     let ending = stop.clone();
     tasks.spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(ending.clone().cancelled_owned());
+        let served = api::serve(listener, state, ending.clone());
         let drained = async {
             ending.cancelled().await;
             tokio::time::sleep(DRAIN_TIMEOUT).await;

@@ -13,7 +13,7 @@ mod reports;
 mod schema;
 mod session_template;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,8 +22,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-
-use tokio::sync::Notify;
+use tokio::{net::TcpListener, sync::Notify};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     admit::Admit,
@@ -71,6 +71,14 @@ fn name_in_path(name: &str) -> Result<Name, ApiError> {
         let short: String = name.chars().take(130).collect();
         ApiError::bad_request(format!("'{short}' is not a name"))
     })
+}
+
+/// Answers requests until `stop`, and then those that have begun.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// Every path.

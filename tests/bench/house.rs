@@ -33,7 +33,6 @@ pub const TEMPLATE: &str = "bench";
 
 /// Everything for one size.
 pub struct House {
-    pub components: usize,
     pub pool: Pool,
     pub postgres: PrivatePostgres,
     /// `bosun dev`: the API, admission and the launcher.
@@ -69,8 +68,7 @@ impl House {
         .await;
         let pool = db::connect(&url, 4, "bosun bench").await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let house =
-            Self { components, pool, postgres, dev, machine, bosun_url, machine_url, http, directory };
+        let house = Self { pool, postgres, dev, machine, bosun_url, machine_url, http, directory };
         house.sim_post("bosun-url", json!({"url": house.bosun_url})).await;
         house.keep_template().await;
         let known = "select count(*) from component";

@@ -88,13 +88,9 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Sessions per run of the tests; `PROPTEST_CASES` asks for more.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(192)
-}
-
+// `PROPTEST_CASES` asks for more sessions.
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::with_cases(cases()) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_session_keeps_the_laws(case in case()) {
