@@ -31,7 +31,6 @@ pub struct App {
     pub database: Database,
     pub machine: sim::Handle,
     pub services: Arc<Services>,
-    pub settings: sim::Settings,
 }
 
 pub fn fast(nodes: usize) -> sim::Settings {
@@ -81,7 +80,7 @@ impl App {
         let router =
             Router::new().route("/v2/components/{id}", patch(report)).with_state(database.pool.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { database, machine, services, settings }
+        Self { database, machine, services }
     }
 
     pub async fn admit(&self, operation: &str, name: &str) -> SessionId {
