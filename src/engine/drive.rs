@@ -151,7 +151,8 @@ impl Driver {
         heart: Heartbeat,
         clock: Clock,
     ) -> Result<Self, Halt> {
-        let pace = Pace::default();
+        let pcs_minute = services.settings.pcs_minute.as_secs_f64();
+        let pace = Pace { power_time_scale: pcs_minute / 60.0, ..Pace::default() };
         let remembered = memory::load(&mut connection, &lease.session()).await?;
         let plan = remembered.plan.clone();
         let alive_for = pace.call_alive_for.to_std().unwrap_or_default();

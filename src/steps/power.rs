@@ -41,7 +41,7 @@ pub(super) async fn act(verb: &Verb, at: &Services, call: &Call<'_>) -> Result<A
     let Some(rung) = shape.rungs.get(usize::from(call.rung)) else {
         return Err(rejected(format!("'{}' has no rung {}", verb.name(), call.rung)));
     };
-    let minutes = minutes(rung.within, at.settings.pcs_minute);
+    let minutes = deadline_minutes(verb.shape().power, rung.within);
     let id = at.pcs.create_transition(rung.name, minutes, &names(call.members)).await?;
     Ok(begun(id))
 }
@@ -102,7 +102,7 @@ pub(super) async fn observe(
             let within = rungs.get(usize::from(effect.rung)).map_or(Duration::ZERO, |rung| rung.within);
             Sent {
                 intended_at: effect.intended_at,
-                within: at.settings.pcs_minute * minutes(within, at.settings.pcs_minute),
+                within: at.settings.pcs_minute * deadline_minutes(Some(power), within),
             }
         });
         match need(power, heard, member, sent, times) {
@@ -204,11 +204,22 @@ fn begun(id: String) -> Answer {
     Answer { reference: Some(RemoteRef(id)), token: None, rest: Took::Underway, named: Vec::new() }
 }
 
-/// PCS' deadline: whole minutes, rounded up, and never 0 (which PCS takes but cannot handle).
-fn minutes(within: Duration, minute: Duration) -> u32 {
-    let minutes = (within.as_secs_f64() / minute.as_secs_f64().max(0.001)).ceil();
-    // A float that is too large becomes the largest number; a week is longer than anybody waits.
-    (minutes as u32).clamp(1, 7 * 24 * 60)
+/// PCS' deadline for a call, in its whole minutes, never 0 (which PCS takes but cannot handle).
+///
+/// Off: one minute, as BOS asks for. PCS keeps every node of a transition reserved until the last one is done, so a longer
+/// deadline lets one node that stays on hold back all the others; a straggler is watched for the rest of its time
+/// without a transition. On: the whole of the rung's time, since nobody waits for a second power action.
+fn deadline_minutes(power: Option<Power>, within: Duration) -> u32 {
+    match power {
+        Some(Power::Off) => 1,
+        Some(Power::On) | None => minutes(within),
+    }
+}
+
+fn minutes(within: Duration) -> u32 {
+    let minutes = within.as_secs().div_ceil(60) + u64::from(within.as_secs() == 0);
+    // A week is longer than anybody waits.
+    u32::try_from(minutes).unwrap_or(u32::MAX).clamp(1, 7 * 24 * 60)
 }
 
 fn is_candidate(transition: &Transition, operation: &str, not_before: Timestamp) -> bool {
@@ -229,12 +240,15 @@ mod tests {
 
     #[test]
     fn deadlines_are_whole_minutes_and_never_none() {
-        let minute = Duration::from_secs(60);
         for (seconds, expected) in [(0, 1), (1, 1), (60, 1), (61, 2), (300, 5)] {
-            assert_eq!(minutes(Duration::from_secs(seconds), minute), expected, "{seconds} s");
+            assert_eq!(minutes(Duration::from_secs(seconds)), expected, "{seconds} s");
         }
-        assert_eq!(minutes(Duration::from_secs(3), Duration::from_secs(1)), 3, "a simulator's short minutes");
-        assert_eq!(minutes(Duration::MAX, minute), 7 * 24 * 60);
+        assert_eq!(minutes(Duration::MAX), 7 * 24 * 60);
+        assert_eq!(
+            deadline_minutes(Some(Power::Off), Duration::from_secs(300)),
+            1,
+            "nobody is held back longer"
+        );
     }
 
     fn transition(xnames: &[&str]) -> Transition {

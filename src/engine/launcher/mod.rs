@@ -122,7 +122,8 @@ impl Launcher {
         for (session, exit) in ended {
             let Some(worker) = self.workers.remove(&session) else { continue };
             if exit.code == Some(0) {
-                self.resting.remove(&session);
+                // It found nothing to do. Should the session still need a worker, the next one is not started at once.
+                self.rest(session);
                 continue;
             }
             if exit.code != Some(75) {

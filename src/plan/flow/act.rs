@@ -12,12 +12,8 @@ use crate::model::{
     session::SessionState,
     verb::{Answer, CallError, Group, Power, Took, Verb},
 };
-use chrono::TimeDelta;
-
 /// Most calls of one step at once.
 const CALLS_MAX: usize = 4;
-/// Pause before somebody who was held (a PCS reservation is renewed each minute, and looked at every 15 s) is tried again.
-const BUSY_PAUSE: TimeDelta = TimeDelta::seconds(5);
 
 impl Flow {
     /// Makes the calls that can be made.
@@ -128,6 +124,8 @@ impl Flow {
             if self.is_held(ordinal, step) {
                 self.put(ordinal, step, Place::NotReached);
                 self.steps[step.0 as usize].held.insert(ordinal.0 as usize);
+            } else if let Some(effect) = self.is_reserved(ordinal, step) {
+                self.reserved.entry(effect).or_default().push((step, ordinal));
             } else {
                 going.push(ordinal);
             }
@@ -135,6 +133,12 @@ impl Flow {
         going.sort_unstable();
         going.dedup();
         going
+    }
+
+    /// The open power effect for which PCS still keeps the component reserved.
+    fn is_reserved(&self, ordinal: Ordinal, step: StepNo) -> Option<EffectNo> {
+        self.steps[step.0 as usize].shape.power?;
+        self.components[ordinal.0 as usize].reserved_by.filter(|effect| self.effects.contains_key(effect))
     }
 
     fn call(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) {
@@ -283,6 +287,14 @@ impl Flow {
             self.image_done(call.step, false);
         }
         self.out.push(Output::Effect { effect, state, reference: None, token: None, error });
+        for (step, ordinal) in self.reserved.remove(&effect).unwrap_or_default() {
+            let cell = self.cell(ordinal, step);
+            if cell.place == Place::Ready {
+                let rung = cell.rung as usize;
+                self.steps[step.0 as usize].ready[rung].push_back(ordinal);
+                self.stirred = true;
+            }
+        }
     }
 
     /// Back among those that wait for a call, on the same rung.
@@ -296,7 +308,7 @@ impl Flow {
     }
 
     /// One that has to be called again goes no further if it was left out meanwhile: it does not wait for the call's turn.
-    fn let_go(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
+    pub(super) fn let_go(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
         let component = &self.components[ordinal.0 as usize];
         if component.is_out() {
             self.drop_rest(ordinal);
@@ -366,52 +378,14 @@ impl Flow {
         }
     }
 
-    /// Somebody else holds it: the same rung again, later, within the step's time.
-    pub(super) fn busy(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
-        let cell = self.cell(ordinal, step);
-        if millis(now) >= cell.entered + self.timeout_millis(step) {
-            self.fail(now, ordinal, step, reason);
-            return;
-        }
-        self.leave(ordinal, step);
-        self.cell_mut(ordinal, step).since = millis(now);
-        self.put(ordinal, step, Place::Ready);
-        self.steps[step.0 as usize].delayed.entry(millis(now + BUSY_PAUSE)).or_default().push(ordinal);
-        self.let_go(now, ordinal, step);
-    }
-
-    /// The rung ended without reaching the goal: once more, or the next rung, or that was it.
-    pub(super) fn spent(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
-        self.leave(ordinal, step);
-        let state = &self.steps[step.0 as usize];
-        let rungs = state.shape.rungs.len();
-        let index = self.topology.cell(ordinal, step);
-        let cell = &mut self.cells[index];
-        let rung = state.shape.rungs.get(cell.rung as usize);
-        cell.tries += 1;
-        cell.since = millis(now);
-        let before: u32 =
-            state.shape.rungs[..cell.rung as usize].iter().map(|rung| u32::from(rung.tries)).sum();
-        let used_up = before + u32::from(cell.tries) >= u32::from(self.plan.steps[step.0 as usize].attempts);
-        let once_more = !used_up && rung.is_some_and(|rung| cell.tries < rung.tries);
-        if !once_more && !used_up && (cell.rung as usize) + 1 < rungs {
-            cell.rung += 1;
-            cell.tries = 0;
-        } else if !once_more {
-            self.fail(now, ordinal, step, reason);
-            return;
-        }
-        let rung = cell.rung as usize;
-        self.put(ordinal, step, Place::Ready);
-        self.steps[step.0 as usize].ready[rung].push_back(ordinal);
-        self.let_go(now, ordinal, step);
-    }
-
     /// Takes a component out of the effect that covers it; an effect that covers nobody is settled.
     pub(super) fn leave(&mut self, ordinal: Ordinal, step: StepNo) {
         let effect = EffectNo(std::mem::take(&mut self.cell_mut(ordinal, step).effect));
         let Some(call) = self.effects.get_mut(&effect) else { return };
         call.left = call.left.saturating_sub(1);
+        if call.left > 0 && self.steps[step.0 as usize].shape.power.is_some() {
+            self.components[ordinal.0 as usize].reserved_by = Some(effect);
+        }
         if matches!(call.state, EffectState::Intended | EffectState::Lost) {
             // It was judged by other evidence; the call may act all the same.
             let component = &mut self.components[ordinal.0 as usize];

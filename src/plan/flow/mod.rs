@@ -22,6 +22,7 @@ mod enter;
 mod lost;
 mod observe;
 mod resume;
+mod rung;
 mod service;
 mod state;
 #[cfg(test)]
@@ -182,6 +183,9 @@ pub struct Pace {
     pub readiness_poll_min: TimeDelta,
     /// After so long a write call can no longer act (its timeout and a margin).
     pub call_alive_for: TimeDelta,
+    /// How much faster than real minutes PCS' minutes pass (a simulated machine shrinks them): the time a rung has is
+    /// shrunk alike.
+    pub power_time_scale: f64,
     /// Ready in HSM counts as booted after so long, where the node never reported anything. A reporter speaks within
     /// seconds of Ready, and what it says outweighs HSM.
     pub ready_grace: TimeDelta,
@@ -196,6 +200,7 @@ impl Default for Pace {
             poll_max: TimeDelta::seconds(10),
             readiness_poll_min: TimeDelta::seconds(2),
             call_alive_for: TimeDelta::seconds(15),
+            power_time_scale: 1.0,
             ready_grace: TimeDelta::seconds(10),
             ready_grace_reporter: TimeDelta::seconds(60),
         }
@@ -230,6 +235,9 @@ pub struct Flow {
     facts: Vec<Fact>,
     out: Vec<Output>,
     released: Vec<(Ordinal, End)>,
+    /// Components that PCS keeps reserved for a transition that is not over, by its effect: another call would only be
+    /// told that they are reserved.
+    reserved: BTreeMap<EffectNo, Vec<(StepNo, Ordinal)>>,
     /// Components whose way has ended while a lost call may still act on them, by the moment it no longer can.
     covered: BTreeMap<Millis, Vec<Ordinal>>,
 }

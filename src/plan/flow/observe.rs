@@ -86,7 +86,7 @@ impl Flow {
                     self.record(ordinal, Self::fact(step, FactKind::Noticed, None));
                 }
             }
-            Seen::Spent(reason) => self.spent(now, ordinal, step, reason),
+            Seen::Spent(reason) => self.ended(now, asked_at, ordinal, step, reason),
             Seen::Busy(reason) => self.busy(now, ordinal, step, reason),
             Seen::Failed(reason) => self.fail(now, ordinal, step, reason),
             Seen::Skipped(reason) => self.skip(now, ordinal, step, reason),
@@ -103,6 +103,7 @@ impl Flow {
             .map(|one| Ordinal(one as u32))
             .filter(|ordinal| self.cell(*ordinal, step).entered + timeout <= asked)
             .collect();
+        self.end_watched_rungs(now, asked, step);
         let planned = &self.plan.steps[step.0 as usize];
         let code = match planned.verb {
             Verb::PowerOff { .. } => ReasonCode::PowerOffTimeout,
@@ -114,7 +115,9 @@ impl Flow {
         let reason =
             Reason::new(code, format!("not there within {}", humantime::format_duration(planned.timeout)));
         for ordinal in late {
-            self.fail(now, ordinal, step, reason.clone());
+            if self.cell(ordinal, step).place == Place::Underway {
+                self.fail(now, ordinal, step, reason.clone());
+            }
         }
     }
 

@@ -54,6 +54,7 @@ impl Flow {
             facts: Vec::new(),
             out: Vec::new(),
             released: Vec::new(),
+            reserved: BTreeMap::new(),
             covered: BTreeMap::new(),
             plan,
         };
@@ -262,6 +263,13 @@ impl Flow {
             }
             left += usize::from(covers);
             self.fold_attempt(*ordinal, effect, at, covers);
+        }
+        if left > 0 && shape.power.is_some() {
+            for ordinal in &effect.members {
+                if self.cell(*ordinal, effect.step).effect != effect.no.0 {
+                    self.components[ordinal.0 as usize].reserved_by = Some(effect.no);
+                }
+            }
         }
         if left > 0 {
             let open = OpenCall {

@@ -120,6 +120,8 @@ pub(super) struct Component {
     pub reported: Option<Box<Report>>,
     /// HSM says Ready since.
     pub ready_since: Option<Millis>,
+    /// The power effect that covered it last, while that is open for others.
+    pub reserved_by: Option<EffectNo>,
     /// A lost call may act until then.
     pub covered_until: Millis,
 }
