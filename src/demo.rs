@@ -4,7 +4,12 @@
 mod killer;
 mod proof;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -20,8 +25,8 @@ use crate::{
         view::SessionView,
     },
     config::{AccessArgs, DemoArgs, PcsArgs, ServiceArgs},
-    db,
     dev::{self, DEMO_TEMPLATE, House},
+    plan::workflow::EMBEDDED,
     serve,
 };
 
@@ -41,6 +46,11 @@ const MACHINE: &[(&str, &str)] = &[
     ("pcs-sample-interval", "500ms"),
     ("pcs-confirm-interval", "250ms"),
     ("pcs-minute", "3s"),
+];
+/// What verbs of the workflows are given: a few of PCS' minutes.
+const WAITS: [(&str, &str); 2] = [
+    ("    verb: power_off\n", "    soft_off_within: 6s\n    force_off_within: 6s\n"),
+    ("    verb: power_on\n", "    within: 6s\n"),
 ];
 /// Longer than any demo takes: something is wrong then.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -70,7 +80,8 @@ async fn live(
 ) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::for_stderr();
     progress.note(&format!("starting a database, {} simulated nodes, the API", args.nodes));
-    let house = House::open(settings(args, directory)).await?;
+    let workflows = workflows(&directory)?;
+    let house = House::open(settings(args, directory, workflows)).await?;
     let shown = tokio::select! {
         shown = watch(args, &house, &mut progress) => shown,
         () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
@@ -88,7 +99,7 @@ async fn live(
     shown.map(Into::into)
 }
 
-fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
+fn settings(args: &DemoArgs, directory: PathBuf, workflows: PathBuf) -> dev::Settings {
     let initially = if args.operation == "boot" { "off" } else { "on" };
     let mut machine: Vec<OsString> = vec![
         format!("--nodes={}", args.nodes).into(),
@@ -102,7 +113,7 @@ fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
         listen: ([127, 0, 0, 1], 0).into(),
         data: directory,
         database_url: args.database_url.clone(),
-        workflows: None,
+        workflows: Some(workflows),
         service_patience: TIMEOUT,
         services: ServiceArgs::default(),
         access: AccessArgs::default(),
@@ -114,7 +125,6 @@ fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
 
 /// Creates the session, follows it, kills its worker, and proves what happened.
 async fn watch(args: &DemoArgs, house: &House, progress: &mut Progress) -> anyhow::Result<Exit> {
-    shrink_waits(&house.pool).await?;
     let client = Client::at(&house.url, &["bosun", "v1"])?;
     let request = json!({"template": DEMO_TEMPLATE, "operation": args.operation, "name": name(args)});
     let created: Value = client.post(&["sessions"], &request).await?;
@@ -132,13 +142,18 @@ async fn watch(args: &DemoArgs, house: &House, progress: &mut Progress) -> anyho
     Ok(followed.exit)
 }
 
-/// BOS would wait for minutes before it forces a node off; here the nodes need seconds.
-async fn shrink_waits(pool: &db::Pool) -> anyhow::Result<()> {
-    let mut conn = db::acquire(pool).await?;
-    let waits =
-        json!({"max_power_off_wait_time": 60, "max_power_on_wait_time": 60, "max_boot_wait_time": 120});
-    db::options::patch(&mut conn, &waits).await?;
-    Ok(())
+/// The built-in workflows with waits for nodes that need seconds, where real ones need minutes.
+fn workflows(directory: &Path) -> anyhow::Result<PathBuf> {
+    let directory = directory.join("workflows");
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    for (operation, text) in EMBEDDED {
+        let path = directory.join(format!("{operation}.yaml"));
+        let text = WAITS
+            .iter()
+            .fold(text.to_owned(), |text, (verb, waits)| text.replace(verb, &format!("{verb}{waits}")));
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(directory)
 }
 
 fn name(args: &DemoArgs) -> String {
