@@ -86,7 +86,9 @@ impl Command {
     /// What is logged where nothing else is asked for: roles tell what they do, client commands only what is wrong.
     pub fn log_default(&self) -> &'static str {
         match self {
-            Self::Dev(_) | Self::Serve(_) | Self::Worker(_) | Self::Migrate(_) | Self::Simulate(_) => "info,sqlx=error",
+            Self::Dev(_) | Self::Serve(_) | Self::Worker(_) | Self::Migrate(_) | Self::Simulate(_) => {
+                "info,sqlx=error"
+            }
             _ => "warn,sqlx=error",
         }
     }
