@@ -49,9 +49,9 @@ pub async fn kill(
     }
 }
 
-/// Some of its components are through power-on, and some are not.
+/// Its nodes have been ordered on, and some are not there yet. Where few nodes come up at one moment there is no later one.
 fn is_half_way(step: &StepView) -> bool {
-    step.verb == "power_on" && step.succeeded > 0 && step.in_flight > 0
+    step.verb == "power_on" && step.attempts > 0 && step.in_flight > 0
 }
 
 async fn worker(pool: &db::Pool, session: SessionId) -> Option<String> {
