@@ -84,35 +84,56 @@ fn a_lost_power_call_that_is_found_is_not_said_again() {
     assert!(outputs.contains(&Output::Over(Outcome::Succeeded)), "{outputs:?}");
 }
 
-#[test]
-fn only_a_report_of_our_boot_made_since_the_power_on_settles_anything() {
-    let plan = plan("boot", Layout::One, 1);
-    let (mut flow, _) = started(&plan);
-    let number = |name: &str| {
-        let name = format!("compute/{name}");
-        plan.steps.iter().position(|step| step.name == name).map(|index| index as i16).unwrap()
-    };
-    let await_boot = number("await_boot") as usize;
+fn number(plan: &Plan, name: &str) -> i16 {
+    let name = format!("compute/{name}");
+    plan.steps.iter().position(|step| step.name == name).map(|index| index as i16).unwrap()
+}
+
+/// A boot of one whose On was just called: with which effect, and when.
+fn called_on(plan: &Arc<Plan>) -> (Flow, EffectNo, i64) {
+    let (mut flow, _) = started(plan);
     let mut outputs = flow.feed(at(10), saw(0, 0, Seen::Reached(Some(Decision::PowerOn))));
     let mut now = 10;
-    let mut powered_on = None;
-    // All that comes before power_on is done at once; the token is ours.
-    while powered_on.is_none() {
+    loop {
         let mut next = Vec::new();
         for output in outputs {
             let Output::Call { effect, step, .. } = output else { continue };
-            now += SECOND;
             if plan.steps[step.0 as usize].verb.name() == "power_on" {
-                powered_on = Some((effect, now));
-                continue;
+                return (flow, effect, now);
             }
+            now += SECOND;
             let token = Some(BootToken("ours".to_owned()));
             let done = Answer { reference: None, token, rest: Took::Done, named: Vec::new() };
             next.extend(flow.feed(at(now), Input::Answered(effect, Ok(done))));
         }
         outputs = next;
     }
-    let (effect, called) = powered_on.unwrap();
+}
+
+#[test]
+fn who_is_through_by_other_evidence_is_held_until_the_call_can_no_longer_act() {
+    let plan = plan("boot", Layout::One, 1);
+    let (mut flow, _, called) = called_on(&plan);
+    let report = Report { token: BootToken("ours".to_owned()), artifacts: None, at: at(called + SECOND) };
+    flow.feed(at(called + SECOND), Input::Reported(vec![(Ordinal(0), report)]));
+    let await_configuration = number(&plan, "await_configuration");
+    let seen = saw(await_configuration, called + 2 * SECOND, Seen::Reached(None));
+    let over = |outputs: &[Output]| outputs.contains(&Output::Over(Outcome::Succeeded));
+    let mut outputs = flow.feed(at(called + 2 * SECOND), seen);
+    assert_eq!(flow.counters()[await_configuration as usize].succeeded, 1);
+    assert!(!over(&outputs), "its On has not been answered");
+    let dead = called + Pace::default().call_alive_for.num_milliseconds();
+    assert!(outputs.contains(&Output::Wake(at(dead))), "{outputs:?}");
+    outputs = flow.feed(at(dead), Input::Tick);
+    assert!(over(&outputs));
+}
+
+#[test]
+fn only_a_report_of_our_boot_made_since_the_power_on_settles_anything() {
+    let plan = plan("boot", Layout::One, 1);
+    let await_boot = number(&plan, "await_boot") as usize;
+    let (mut flow, effect, called) = called_on(&plan);
+    let now = called + SECOND;
     flow.feed(at(now), Input::Answered(effect, Ok(answer(Took::Underway))));
     let mut report = |token: &str, reported: i64| {
         let report = Report { token: BootToken(token.to_owned()), artifacts: None, at: at(reported) };
@@ -127,7 +148,7 @@ fn only_a_report_of_our_boot_made_since_the_power_on_settles_anything() {
 /// Prints what a hundred thousand components cost; nothing is asserted of the time.
 #[test]
 fn a_reboot_of_many_is_driven_in_a_moment() {
-    let members = if cfg!(debug_assertions) { 100_000 } else { 100_000 };
+    let members = 100_000;
     let plan = plan("reboot", Layout::One, members);
     let begin = Instant::now();
     let (mut flow, mut outputs) = started(&plan);
