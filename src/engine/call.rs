@@ -22,6 +22,15 @@ use super::{clock::Clock, heartbeat::Fence};
 /// The longest an observation may take, whatever its client allows: one that hangs must not blind its step.
 const OBSERVATION_MAX: Duration = Duration::from_secs(120);
 
+/// A call must have begun within this part of its timeout after its intent was written.
+const BEGIN_SHARE: u32 = 2;
+
+/// How long after its intent a call may still act: the time in which it must have begun, and its own timeout.
+pub fn alive_for(services: &Services) -> Duration {
+    let timeout = services.settings.write_timeout;
+    timeout + timeout / BEGIN_SHARE
+}
+
 /// What came of something that was carried out.
 #[derive(Debug)]
 pub enum Outcome {
@@ -132,8 +141,19 @@ impl Hands {
     /// Makes a call whose intent is durable.
     pub fn call(&mut self, flow: &Flow, effect: EffectNo, step: StepNo, rung: u8, members: &[Ordinal]) {
         let batch = self.batch(flow, step, members);
-        let (services, fence) = (self.services.clone(), self.fence.clone());
+        let (services, fence, clock) = (self.services.clone(), self.fence.clone(), self.clock.clone());
+        let margin = services.settings.write_timeout / BEGIN_SHARE;
+        let begin_by = flow.effect(effect).map(|(_, open)| open.intended_at + margin);
         self.calls.spawn(async move {
+            // Begun later it might act after the moment at which everybody takes it for dead.
+            if begin_by.is_none_or(|begin_by| clock.now() > begin_by) {
+                let error = CallError::Transient {
+                    service: batch.verb().shape().service,
+                    text: "not asked: the database took too long to keep the intent".to_owned(),
+                    retry_after: None,
+                };
+                return Outcome::Input(Input::Answered(effect, Err(error)));
+            }
             let members = batch.members();
             let call = Call { effect, rung, members: &members, shared: batch.shared() };
             tokio::select! {
@@ -148,24 +168,34 @@ impl Hands {
     pub fn find(&mut self, flow: &Flow, effect: EffectNo) {
         let Some((step, open)) = flow.effect(effect) else { return };
         let batch = self.batch(flow, step, &open.members);
-        let services = self.services.clone();
+        let (services, fence) = (self.services.clone(), self.fence.clone());
         self.questions.spawn(async move {
             let members = batch.members();
             let call = Call { effect, rung: open.rung, members: &members, shared: batch.shared() };
-            let found = bounded(steps::find(batch.verb(), &services, &call, open.intended_at)).await;
-            Outcome::Input(Input::Found(effect, found))
+            tokio::select! {
+                biased;
+                () = fence.passed() => Outcome::Fenced,
+                found = bounded(steps::find(batch.verb(), &services, &call, open.intended_at)) => {
+                    Outcome::Input(Input::Found(effect, found))
+                }
+            }
         });
     }
 
     /// Asks what became of components.
     pub fn observe(&mut self, flow: &Flow, step: StepNo, members: &[Ordinal], open: Vec<OpenEffect>) {
         let batch = self.batch(flow, step, members);
-        let services = self.services.clone();
+        let (services, fence) = (self.services.clone(), self.fence.clone());
         self.questions.spawn(async move {
             let members = batch.members();
             let sight = Sight { members: &members, open: &open, shared: batch.shared() };
-            let seen = bounded(steps::observe(batch.verb(), &services, &sight)).await;
-            Outcome::Input(Input::Saw { step, asked_at: batch.now, seen })
+            tokio::select! {
+                biased;
+                () = fence.passed() => Outcome::Fenced,
+                seen = bounded(steps::observe(batch.verb(), &services, &sight)) => {
+                    Outcome::Input(Input::Saw { step, asked_at: batch.now, seen })
+                }
+            }
         });
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use crate::{
 
 use super::{
     EngineError, EngineSettings, Exit,
-    call::{Hands, Outcome},
+    call::{self, Hands, Outcome},
     clock::Clock,
     heartbeat::{self, Heartbeat},
     journal::{Halt, Journal},
@@ -66,7 +67,10 @@ pub async fn run(
     };
     match driven {
         Ok(exit) => Ok(exit),
-        Err(Halt::LeaseLost) => {
+        Err(Halt::Error(EngineError::Fenced)) if !was_taken(settings, &lease).await => {
+            Err(EngineError::Fenced)
+        }
+        Err(Halt::LeaseLost | Halt::Error(EngineError::Fenced)) => {
             tracing::warn!(%session, epoch = lease.epoch(), "another worker has the lease; stopping without a word");
             Ok(Exit::Done)
         }
@@ -83,6 +87,18 @@ pub async fn run(
         }
         Err(Halt::Error(error)) => Err(error),
     }
+}
+
+/// Whether somebody else has the lease by now: then no worker is missing. A worker that cannot find out is missed.
+async fn was_taken(settings: &EngineSettings, lease: &Lease) -> bool {
+    let look = epoch(settings, lease.session());
+    matches!(tokio::time::timeout(STOP_PATIENCE, look).await, Ok(Ok(epoch)) if epoch > lease.epoch())
+}
+
+async fn epoch(settings: &EngineSettings, session: SessionId) -> Result<i64, DbError> {
+    let mut connection = db::open(&settings.database_url, "bosun worker").await?;
+    let lease = db::lease::get(&mut connection, &session).await?;
+    Ok(lease.map_or(0, |lease| lease.epoch))
 }
 
 async fn take_lease(
@@ -151,11 +167,14 @@ impl Driver {
         heart: Heartbeat,
         clock: Clock,
     ) -> Result<Self, Halt> {
-        let pcs_minute = services.settings.pcs_minute.as_secs_f64();
-        let pace = Pace { power_time_scale: pcs_minute / 60.0, ..Pace::default() };
+        let alive_for = call::alive_for(&services);
+        let pace = Pace {
+            call_alive_for: TimeDelta::from_std(alive_for).expect("a timeout in seconds"),
+            power_time_scale: services.settings.pcs_minute.as_secs_f64() / 60.0,
+            ..Pace::default()
+        };
         let remembered = memory::load(&mut connection, &lease.session()).await?;
         let plan = remembered.plan.clone();
-        let alive_for = pace.call_alive_for.to_std().unwrap_or_default();
         let titles = remembered.titles.clone();
         let session = titles.session.clone();
         let recorder = Recorder::new(plan.clone(), titles, remembered.last_seq, remembered.errors, alive_for);
@@ -389,10 +408,10 @@ impl Driver {
         commands: Vec<(i64, String)>,
         issue: bool,
     ) -> Result<(), Halt> {
-        if let Some(checkpoint) = self.recorder.checkpoint(&self.flow, &outputs, commands, issue) {
-            if let Some(at) = self.journal.save(&checkpoint).await? {
-                self.clock.heard(at, Instant::now());
-            }
+        if let Some(checkpoint) = self.recorder.checkpoint(&self.flow, &outputs, commands, issue)
+            && let Some(at) = self.journal.save(&checkpoint).await?
+        {
+            self.clock.heard(at, Instant::now());
         }
         self.wake = None;
         for output in outputs {

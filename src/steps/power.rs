@@ -32,8 +32,10 @@ use crate::{
 const TRANSITIONS_AT_ONCE: usize = 8;
 /// Most transitions looked into for a lost call. What is older than the call was left out before.
 const CANDIDATES_MAX: usize = 64;
-/// How much older than our intent a transition may look and still be ours: `Date` has whole seconds, and clocks drift.
-const SKEW_ALLOWED: TimeDelta = TimeDelta::seconds(5);
+/// How much older than our intent a transition may look and still be ours, as a part of PCS' confirmation interval (5 s of
+/// 15 s): clocks drift, but nobody's transition is over before PCS has looked once, so an earlier one of the same kind on
+/// the same components must not be taken for ours.
+const SKEW_SHARE: u32 = 3;
 
 /// Begins a transition.
 pub(super) async fn act(verb: &Verb, at: &Services, call: &Call<'_>) -> Result<Answer, CallError> {
@@ -60,8 +62,9 @@ pub(super) async fn find(
     let told = at.pcs.transitions().await?;
     let our_time = call.shared.now + asked.elapsed();
     let ahead = told.date.map_or(TimeDelta::zero(), |date| date - our_time);
+    let not_before = intended_at + ahead - at.settings.pcs_confirm_interval / SKEW_SHARE;
     let mut candidates = told.value;
-    candidates.retain(|transition| is_candidate(transition, rung.name, intended_at + ahead - SKEW_ALLOWED));
+    candidates.retain(|transition| is_candidate(transition, rung.name, not_before));
     candidates.sort_by_key(|transition| std::cmp::Reverse(transition.created_at));
     candidates.truncate(CANDIDATES_MAX);
     let members: BTreeSet<Xname> = call.members.iter().map(|member| *member.xname).collect();
