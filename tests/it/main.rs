@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod crash;
 mod db;
 mod engine;
+mod faults;
 mod floors;
+mod lease;
 mod plans;
 mod sim;
 mod support;

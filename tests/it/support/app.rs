@@ -8,13 +8,13 @@ use bosun::{
     db::{
         self,
         admission::{Admission, Admitted},
-        session::{Api, NewSession},
+        session::{Api, NewSession, Session},
     },
     engine::{self, EngineError, EngineSettings, Exit},
     model::{
         artifacts::{BootArtifacts, BootArtifactsId},
         component::ComponentNo,
-        event::{EventKind, NewEvent},
+        event::{Event, EventKind, NewEvent},
         options::Options,
         plan::{Plan, SliceArtifacts, UnknownPolicy},
         session::SessionId,
@@ -23,6 +23,7 @@ use bosun::{
     plan::{self, Binding, BoundBootSet},
     sim,
 };
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::postgres::{self, Database};
@@ -31,6 +32,21 @@ pub struct App {
     pub database: Database,
     pub machine: sim::Handle,
     pub services: Arc<Services>,
+    pub settings: sim::Settings,
+    endpoints: Endpoints,
+}
+
+/// What is asked of a session beside its operation.
+#[derive(Clone)]
+pub struct Wish {
+    pub options: Options,
+    pub service_patience: Duration,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { options: Options::default(), service_patience: Duration::from_secs(1800) }
+    }
 }
 
 pub fn fast(nodes: usize) -> sim::Settings {
@@ -54,6 +70,11 @@ pub fn fast(nodes: usize) -> sim::Settings {
 impl App {
     pub async fn new(settings: sim::Settings) -> Self {
         let database = postgres::database().await;
+        Self::on(database, settings, ServiceSettings::default().write_timeout).await
+    }
+
+    /// On a database of the caller's; calls of its workers time out, and are dead soon after, as `write_timeout` says.
+    pub async fn on(database: Database, settings: sim::Settings, write_timeout: Duration) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let machine = sim::spawn(settings.clone(), listener).unwrap();
         let url = machine.url();
@@ -70,6 +91,7 @@ impl App {
             pcs_sample_interval: settings.pcs_sample_interval,
             pcs_confirm_interval: settings.pcs_confirm_interval,
             pcs_minute: settings.pcs_minute,
+            write_timeout,
             ..ServiceSettings::default()
         };
         let services = Arc::new(Services::new(&endpoints, service_settings).unwrap());
@@ -80,10 +102,14 @@ impl App {
         let router =
             Router::new().route("/v2/components/{id}", patch(report)).with_state(database.pool.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { database, machine, services }
+        Self { database, machine, services, settings, endpoints }
     }
 
     pub async fn admit(&self, operation: &str, name: &str) -> SessionId {
+        self.admit_as(operation, name, &Wish::default()).await
+    }
+
+    pub async fn admit_as(&self, operation: &str, name: &str, wish: &Wish) -> SessionId {
         let mut connection = db::acquire(&self.database.pool).await.unwrap();
         let numbers = db::component::numbers(&mut connection, &self.machine.xnames()).await.unwrap();
         let members = numbers.iter().map(|(xname, id)| (ComponentNo(*id), xname.parse().unwrap())).collect();
@@ -110,9 +136,9 @@ impl App {
                 configuration: Some("compute-config".to_owned()),
                 members,
             }],
-            options: &Options::default(),
+            options: &wish.options,
             unknown: UnknownPolicy::Leave,
-            service_patience: Duration::from_secs(1800),
+            service_patience: wish.service_patience,
             threshold_percent: 100,
         };
         let plan: Plan = plan::compile(&declared.workflow, &binding).unwrap();
@@ -146,13 +172,82 @@ impl App {
         }
     }
 
-    pub async fn drive(&self, session: SessionId, worker: &str) -> Result<Exit, EngineError> {
-        let settings = EngineSettings {
+    pub fn engine_settings(&self, worker: &str) -> EngineSettings {
+        EngineSettings {
             database_url: self.database.url.clone(),
             worker: worker.to_owned(),
             lease_time: Duration::from_secs(30),
-        };
+        }
+    }
+
+    pub async fn drive(&self, session: SessionId, worker: &str) -> Result<Exit, EngineError> {
+        let settings = self.engine_settings(worker);
         engine::drive::run(&settings, self.services.clone(), session, CancellationToken::new()).await
+    }
+
+    /// A worker with a runtime and clients of its own: killed, everything of it is gone at once, like a process.
+    pub fn spawn_worker(&self, settings: EngineSettings, session: SessionId) -> Worker {
+        let services = Arc::new(Services::new(&self.endpoints, self.services.settings.clone()).unwrap());
+        let (stop, killed) = (CancellationToken::new(), CancellationToken::new());
+        let (asked, kill) = (stop.clone(), killed.clone());
+        let (end, ended) = oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let drive = kill.run_until_cancelled(engine::drive::run(&settings, services, session, asked));
+            let exit = runtime.block_on(drive);
+            drop(runtime);
+            // Nobody may be waiting any more.
+            let _ = end.send(exit);
+        });
+        Worker { ended, stop, killed }
+    }
+
+    /// A launcher that saw this worker die.
+    pub async fn saw_death(&self, session: SessionId, worker: &str) {
+        let mut connection = db::acquire(&self.database.pool).await.unwrap();
+        let lease = db::lease::get(&mut connection, &session).await.unwrap().unwrap();
+        if lease.worker.as_deref() == Some(worker) {
+            db::lease::expire(&mut connection, &session, lease.epoch).await.unwrap();
+        }
+    }
+
+    /// The session as it stands.
+    pub async fn session(&self, session: SessionId) -> Session {
+        let mut connection = db::acquire(&self.database.pool).await.unwrap();
+        db::session::get_by_id(&mut connection, &session).await.unwrap()
+    }
+
+    /// What the session tells of itself.
+    pub async fn events(&self, session: SessionId) -> Vec<Event> {
+        let mut connection = db::acquire(&self.database.pool).await.unwrap();
+        db::event::list_after(&mut connection, &session, 0, db::event::PAGE_MAX).await.unwrap()
+    }
+}
+
+/// A worker in a thread.
+pub struct Worker {
+    ended: oneshot::Receiver<Option<Result<Exit, EngineError>>>,
+    killed: CancellationToken,
+    pub stop: CancellationToken,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.killed.cancel();
+    }
+}
+
+impl Worker {
+    /// Returns how it ended by itself; a defect of ours if it panicked.
+    pub async fn ended(&mut self) -> Result<Exit, EngineError> {
+        (&mut self.ended).await.expect("the worker panicked").expect("nobody killed it")
+    }
+
+    /// Ends it where it stands.
+    pub async fn kill(mut self) {
+        self.killed.cancel();
+        // It was cut off, or had just ended by itself: either way it is gone.
+        let _ = (&mut self.ended).await;
     }
 }
 
@@ -162,7 +257,9 @@ async fn report(
     Json(body): Json<serde_json::Value>,
 ) -> StatusCode {
     let token = body["actual_state"]["bss_token"].as_str().unwrap().to_owned();
-    let mut connection = db::acquire(&pool).await.unwrap();
-    db::component::report(&mut connection, &[(id, token)], true).await.unwrap();
-    StatusCode::OK
+    let Ok(mut connection) = db::acquire(&pool).await else { return StatusCode::SERVICE_UNAVAILABLE };
+    match db::component::report(&mut connection, &[(id, token)], true).await {
+        Ok(_) => StatusCode::OK,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }

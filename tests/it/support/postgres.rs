@@ -1,6 +1,7 @@
 //! One Postgres per run of the test binary, one database per test.
 
 use std::{
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -22,6 +23,30 @@ struct Server {
 pub struct Database {
     pub url: String,
     pub pool: Pool,
+}
+
+impl Database {
+    /// A new database of a server, which the caller keeps alive.
+    pub async fn of(server: &PrivatePostgres) -> Self {
+        let url = server.url();
+        let pool = db::connect(&url, 5, "bosun test").await.unwrap();
+        db::migrate(&pool).await.unwrap();
+        Self { url, pool }
+    }
+
+    /// The directory of the server's socket.
+    pub fn socket_directory(&self) -> PathBuf {
+        let url = url::Url::parse(&self.url).unwrap();
+        let (_, host) = url.query_pairs().find(|(key, _)| key == "host").unwrap();
+        PathBuf::from(host.into_owned())
+    }
+
+    /// The URL of the same database by another socket.
+    pub fn url_by(&self, directory: &Path) -> String {
+        let mut url = url::Url::parse(&self.url).unwrap();
+        url.query_pairs_mut().clear().append_pair("host", directory.to_str().unwrap());
+        url.into()
+    }
 }
 
 pub async fn database() -> Database {

@@ -4,8 +4,6 @@
 //! so that a cut "before" means the server saw nothing of the call, and a cut "after" that it committed and the
 //! answer was never seen.
 
-#![allow(dead_code, reason = "the crash tests use all of it")]
-
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -21,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// What postgres and its clients call the socket of the default port.
-const SOCKET: &str = ".s.PGSQL.5432";
+pub const SOCKET: &str = ".s.PGSQL.5432";
 /// The startup code of a request for TLS.
 const TLS_REQUEST: u32 = 80_877_103;
 
