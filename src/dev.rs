@@ -1,7 +1,10 @@
 //! `bosun dev`: everything on one machine. A private Postgres, a simulated machine (or real services), the API, and
 //! workers as child processes.
 
-use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString, io::Write as _, net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf,
+    process::Stdio, time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -137,6 +140,7 @@ impl House {
         let stop = CancellationToken::new();
         let serving = serve::start(
             serve::Settings {
+                program: serve::own_program()?,
                 database_url,
                 services,
                 access: settings.access,
@@ -202,11 +206,13 @@ impl House {
 struct Machine {
     url: String,
     child: Child,
+    /// Ends the child when we are gone, however we went.
+    guard: std::process::Child,
 }
 
 impl Machine {
     async fn start(arguments: &[OsString]) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find our own program")?;
+        let program = serve::own_program()?;
         let mut child = Command::new(program)
             .args(["simulate", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -228,7 +234,10 @@ impl Machine {
             None
         };
         match tokio::time::timeout(MACHINE_START_TIMEOUT, ready).await {
-            Ok(Some(url)) => Ok(Self { url, child }),
+            Ok(Some(url)) => {
+                let guard = guard(child.id()).context("cannot start a guard")?;
+                Ok(Self { url, child, guard })
+            }
             Ok(None) => bail!("the simulated machine did not start; its own words are above"),
             Err(_) => {
                 bail!("the simulated machine was not ready within {} s", MACHINE_START_TIMEOUT.as_secs())
@@ -256,6 +265,9 @@ impl Machine {
 
     async fn end(mut self) {
         end_child(&mut self.child).await;
+        drop(self.guard.stdin.take());
+        // It has nothing left to wait for.
+        let _ = self.guard.wait();
     }
 }
 
@@ -280,8 +292,19 @@ fn demo_template(images: &Value) -> Option<SessionTemplate> {
     .ok()
 }
 
+/// Waits for our end of its standard input to close, which it does even when we are killed.
+fn guard(child: Option<u32>) -> std::io::Result<std::process::Child> {
+    std::process::Command::new("sh")
+        .args(["-c", "read -r _; kill \"$1\" 2>/dev/null", "sh", &child.unwrap_or_default().to_string()])
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
 /// SIGTERM, then SIGKILL.
-pub async fn end_child(child: &mut Child) {
+async fn end_child(child: &mut Child) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
         // It may have ended by itself.

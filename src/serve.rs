@@ -43,6 +43,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is served, and with what.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The program that workers run: this one.
+    pub program: PathBuf,
     /// The database; workers are told the same.
     pub database_url: String,
     /// The services; workers are told the same.
@@ -78,6 +80,7 @@ pub struct Serving {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = until_signal()?;
     let settings = Settings {
+        program: own_program()?,
         database_url: args.database.database_url,
         services: args.services,
         access: args.access,
@@ -150,7 +153,7 @@ pub async fn start(
     let waiting = Arc::new(Notify::new());
     let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());
     let launcher = LauncherSettings {
-        local: local_workers(&settings)?,
+        local: local_workers(&settings),
         database_url: settings.database_url,
         running_max: settings.max_running_sessions,
     };
@@ -235,14 +238,21 @@ fn workflows(directory: Option<&Path>) -> anyhow::Result<Workflows> {
     })
 }
 
-fn local_workers(settings: &Settings) -> anyhow::Result<LocalWorkers> {
-    let program = std::env::current_exe().context("cannot find our own program")?;
+/// This very program.
+///
+/// # Errors
+/// When the system does not say where it is.
+pub fn own_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find our own program")
+}
+
+fn local_workers(settings: &Settings) -> LocalWorkers {
     let mut environment = vec![("DATABASE_URL".to_owned(), settings.database_url.clone())];
     environment.extend(settings.services.environment());
     environment.extend(settings.pcs.environment());
     environment.extend(settings.worker_environment.iter().cloned());
     let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    Ok(LocalWorkers { program, environment })
+    LocalWorkers { program: settings.program.clone(), environment }
 }
 
 /// Law 6: a database that nobody served for a while may be an old one. Then nothing in it goes on by itself.

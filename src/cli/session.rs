@@ -46,7 +46,7 @@ pub enum SessionCommand {
     /// Let no further component past its gate
     Pause(CommandArgs),
     /// Let components pass again
-    Resume(CommandArgs),
+    Resume(ResumeArgs),
 }
 
 /// `bosun session create`
@@ -166,6 +166,23 @@ pub struct CommandArgs {
     pub client: ClientArgs,
 }
 
+/// `bosun session resume`
+#[derive(Args, Debug, Clone)]
+pub struct ResumeArgs {
+    /// The session
+    #[arg(required_unless_present = "all")]
+    pub name: Option<String>,
+    /// Everything that was parked because the database may be a restored or copied one
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// Carries out `bosun session …`.
 ///
 /// # Errors
@@ -200,7 +217,7 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
         }
         SessionCommand::Cancel(args) => simple(args, "cancel").await,
         SessionCommand::Pause(args) => simple(args, "pause").await,
-        SessionCommand::Resume(args) => simple(args, "resume").await,
+        SessionCommand::Resume(args) => resume(args).await,
     }
 }
 
@@ -305,12 +322,24 @@ async fn is_over(client: &Client, name: &str) -> Result<bool, CliError> {
 }
 
 async fn simple(args: &CommandArgs, kind: &str) -> Result<Exit, CliError> {
+    order(&Client::new(&args.client)?, &args.name, &command(kind, args.reason.as_ref())).await
+}
+
+async fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.client)?;
-    let mut body = json!({"kind": kind});
-    if let Some(reason) = &args.reason {
-        body["reason"] = json!(reason);
+    let Some(name) = &args.name else {
+        let answer: Value = client.post(&["resume"], &json!({})).await?;
+        output::write(&format!("{}\n", answer["message"].as_str().unwrap_or_default()))?;
+        return Ok(Exit::Done);
+    };
+    order(&client, name, &command("resume", args.reason.as_ref())).await
+}
+
+fn command(kind: &str, reason: Option<&String>) -> Value {
+    match reason {
+        Some(reason) => json!({"kind": kind, "reason": reason}),
+        None => json!({"kind": kind}),
     }
-    order(&client, &args.name, &body).await
 }
 
 /// Leaves a command for a session's writer.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod api;
+mod cli;
 mod crash;
 mod db;
 mod engine;

@@ -4,6 +4,9 @@ use chrono::TimeDelta;
 
 use crate::{api::ApiError, model::Timestamp};
 
+/// Beyond, no calendar reaches: BOS fails there too (about 1,900 years).
+const AGE_MINUTES_MAX: i64 = 1_000_000_000;
+
 /// `2026-01-31T12:00:00`
 pub fn show(moment: Timestamp) -> String {
     moment.format("%Y-%m-%dT%H:%M:%S").to_string()
@@ -50,7 +53,9 @@ pub fn age(text: &str) -> Result<TimeDelta, ApiError> {
         return Err(bad());
     }
     let number: i64 = digits.parse().map_err(|_| bad())?;
-    number.checked_mul(minutes).and_then(TimeDelta::try_minutes).ok_or_else(bad)
+    let minutes =
+        number.checked_mul(minutes).filter(|minutes| *minutes <= AGE_MINUTES_MAX).ok_or_else(bad)?;
+    TimeDelta::try_minutes(minutes).ok_or_else(bad)
 }
 
 #[cfg(test)]

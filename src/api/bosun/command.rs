@@ -18,6 +18,7 @@ use crate::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
     },
     db::{self, session::Session},
@@ -78,6 +79,7 @@ async fn order(
     let step = step_of(&mut conn, &session, body.step).await?;
     let message = match body.kind {
         CommandKind::Retry | CommandKind::Restart => {
+            refuse_while_parked(&mut conn).await?;
             drop(conn);
             let retry = RetryRequest {
                 session: name.clone(),

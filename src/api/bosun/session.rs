@@ -4,7 +4,7 @@ use axum::{
     Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::get,
+    routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::{
         actor::Actor,
         body::{Json, JsonBody},
         query::Query,
+        refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
     },
     db::{
@@ -86,6 +87,7 @@ pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, Ap
 pub fn router() -> Router<ApiState> {
     Router::new()
         .route("/sessions", get(list).post(create))
+        .route("/resume", post(resume_all))
         .route("/sessions/{name}", get(one))
         .route("/sessions/{name}/steps", get(steps))
         .route("/sessions/{name}/errors", get(errors))
@@ -101,6 +103,7 @@ async fn create(
 ) -> Result<Json<Value>, ApiError> {
     let request = request(body, actor)?;
     let name = request.name.clone();
+    refuse_while_parked(&mut *db::acquire(&state.pool).await?).await?;
     let admitted = state.admit.session(request).await?;
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, name.as_str()).await?;
@@ -126,8 +129,9 @@ async fn show(
     brief: bool,
 ) -> Result<Value, ApiError> {
     let steps = db::step::list(conn, &session.id).await?;
+    let held = db::session::counts(conn, &session.id).await?;
     let errors = if brief { Vec::new() } else { errors_of(conn, session, full).await? };
-    Ok(view::session(session, &steps, errors))
+    Ok(view::session(session, &steps, held, errors))
 }
 
 async fn errors_of(conn: &mut db::Connection, session: &Session, full: bool) -> Result<Vec<Value>, ApiError> {
@@ -250,4 +254,12 @@ async fn events(
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &name).await?;
     Ok(Json::ok(db::event::list_after(&mut conn, &session.id, after, max).await?))
+}
+
+/// Ends the parking of law 6: what was running goes on, what waits is admitted.
+async fn resume_all(State(state): State<ApiState>, actor: Actor) -> Result<Json<Value>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let resumed = db::session::resume_all(&mut conn, &actor.0).await?;
+    state.waiting.notify_one();
+    Ok(Json::ok(json!({"message": format!("{resumed} parked sessions go on")})))
 }

@@ -1,11 +1,15 @@
 //! A session as our own API shows it. Pure: rows in, JSON out.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::{
-    db::{result::FailureGroup, session::Session, step::StepRow},
+    db::{
+        result::FailureGroup,
+        session::{Counts as ComponentCounts, Session},
+        step::StepRow,
+    },
     model::{
         checkpoint::StepCounters,
         session::SessionState,
@@ -19,8 +23,8 @@ pub const NAMES_MAX: i32 = 1_000;
 const FOLDED_CHARS_MAX: usize = 2_000;
 
 /// The keys of `bosun session show -o json`.
-pub fn session(session: &Session, steps: &[StepRow], errors: Vec<Value>) -> Value {
-    let counts = Counts::of(session, steps);
+pub fn session(session: &Session, steps: &[StepRow], shown: ComponentCounts, errors: Vec<Value>) -> Value {
+    let counts = Counts::of(session, steps, shown);
     let end = session.ended_at.unwrap_or(session.now);
     let seconds = session.started_at.map(|start| (end - start).num_milliseconds().max(0) as f64 / 1_000.0);
     let mut shown = json!({
@@ -164,9 +168,9 @@ struct Counts {
 }
 
 impl Counts {
-    /// At the end what the writer counted. Before it, what the steps' counters tell: whoever is through the last step
-    /// of a boot set succeeded; who passes that step is in flight until the end.
-    fn of(session: &Session, steps: &[StepRow]) -> Self {
+    /// At the end what the writer counted. Before it, from what it holds and what failed or was left out: whoever it
+    /// let go otherwise succeeded.
+    fn of(session: &Session, steps: &[StepRow], shown: ComponentCounts) -> Self {
         let targeted = session.members;
         if session.state == SessionState::Ended {
             let skipped = session.skipped + session.skipped_at_admission;
@@ -175,37 +179,122 @@ impl Counts {
             let not_reached = targeted - succeeded - failed - skipped;
             return Self { targeted, not_reached, in_flight: 0, succeeded, failed, skipped };
         }
-        let mut counts = Self { targeted, skipped: session.skipped_at_admission, ..Self::default() };
-        let mut boot_sets: BTreeMap<&str, Vec<&StepRow>> = BTreeMap::new();
-        for step in steps {
-            boot_sets.entry(boot_set(step)).or_default().push(step);
+        let number = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
+        let part = targeted - session.skipped_at_admission;
+        let held = number(shown.powering_off + shown.powering_on + shown.configuring + shown.resting);
+        let skipped = number(shown.skipped).min(part);
+        let failed = steps.iter().map(|step| step.counters.failed).sum::<i32>().min(part - skipped);
+        let held = held.min(part - skipped - failed);
+        // Everybody enters a boot set's first step before any other.
+        let not_reached = first_steps(steps).map(|step| step.counters.not_reached).sum::<i32>().min(held);
+        Self {
+            targeted,
+            not_reached: if steps.is_empty() { part } else { not_reached },
+            in_flight: held - not_reached,
+            succeeded: if steps.is_empty() { 0 } else { part - skipped - failed - held },
+            failed,
+            skipped: skipped + session.skipped_at_admission,
         }
-        for slice in boot_sets.values() {
-            let failed: i32 = slice.iter().map(|step| step.counters.failed).sum();
-            counts.failed += failed;
-            counts.not_reached += slice.first().map_or(0, |step| step.counters.not_reached);
-            if let Some(last) = slice.iter().rev().find(|step| targeted_by(step) > 0) {
-                counts.succeeded += last.counters.succeeded;
-                // Downstream of a failure everybody counts as skipped.
-                counts.skipped += (last.counters.skipped - (failed - last.counters.failed)).max(0);
-            }
-        }
-        let settled = counts.not_reached + counts.succeeded + counts.failed + counts.skipped;
-        if steps.is_empty() {
-            counts.not_reached = targeted - counts.skipped;
-        } else {
-            counts.in_flight = (targeted - settled).max(0);
-            counts.not_reached =
-                targeted - counts.in_flight - counts.succeeded - counts.failed - counts.skipped;
-        }
-        counts
     }
 }
 
-fn targeted_by(step: &StepRow) -> i32 {
-    targeted(&step.counters)
+/// The first step of every boot set; they are in the order of the plan.
+fn first_steps(steps: &[StepRow]) -> impl Iterator<Item = &StepRow> {
+    let mut seen = BTreeSet::new();
+    steps.iter().filter(move |step| seen.insert(boot_set(step)))
 }
 
 fn boot_set(step: &StepRow) -> &str {
     step.name.rsplit_once('/').map_or("", |(boot_set, _)| boot_set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        db::session::{Api, NewSession},
+        model::session::SessionId,
+    };
+
+    fn running(members: i32, skipped_at_admission: i32) -> Session {
+        let now = chrono::DateTime::UNIX_EPOCH;
+        Session {
+            id: SessionId(1),
+            new: NewSession {
+                name: "s".parse().unwrap(),
+                tenant: String::new(),
+                operation: "reboot".to_owned(),
+                template_name: "t".to_owned(),
+                api: Api::Bosun,
+                limit: String::new(),
+                include_disabled: false,
+                stage: false,
+                request: json!({}),
+                actor: "tester".to_owned(),
+            },
+            state: SessionState::Running,
+            reason: None,
+            outcome: None,
+            error: None,
+            members,
+            skipped_at_admission,
+            succeeded: 0,
+            failed: 0,
+            skipped: 0,
+            retry_command: None,
+            plan_hash: None,
+            created_at: now,
+            admitted_at: Some(now),
+            started_at: Some(now),
+            ended_at: None,
+            now,
+        }
+    }
+
+    fn row(name: &str, not_reached: i32, in_flight: i32, failed: i32) -> StepRow {
+        let counters = StepCounters { not_reached, in_flight, failed, ..StepCounters::default() };
+        StepRow { name: name.to_owned(), verb: String::new(), counters, started_at: None, ended_at: None }
+    }
+
+    #[test]
+    fn a_running_session_counts_everybody_once() {
+        let steps = [row("a/inspect", 2, 1, 0), row("b/inspect", 1, 0, 0), row("a/power_off", 3, 2, 1)];
+        // Of twelve two were left out at admission and one later, one failed, five are held, the rest is through.
+        let shown = ComponentCounts { powering_off: 2, resting: 3, skipped: 1, ..ComponentCounts::default() };
+        let counts = Counts::of(&running(12, 2), &steps, shown);
+        assert_eq!(
+            counts,
+            Counts { targeted: 12, not_reached: 3, in_flight: 2, succeeded: 3, failed: 1, skipped: 3 }
+        );
+        let waiting = Counts::of(&running(0, 0), &[], ComponentCounts::default());
+        assert_eq!(waiting, Counts::default());
+    }
+
+    #[test]
+    fn a_step_is_one_word() {
+        let state = |not_reached, in_flight, succeeded, failed, skipped| {
+            let counters = StepCounters {
+                not_reached,
+                in_flight,
+                succeeded,
+                failed,
+                skipped,
+                ..StepCounters::default()
+            };
+            step_state(&counters, SessionState::Ended)
+        };
+        assert_eq!(state(1, 0, 0, 0, 0), "waiting");
+        assert_eq!(state(1, 0, 1, 0, 0), "running");
+        assert_eq!(state(0, 0, 1, 1, 1), "partial");
+        assert_eq!(state(0, 0, 0, 1, 1), "failed");
+        assert_eq!(state(0, 0, 2, 0, 1), "succeeded");
+        assert_eq!(state(0, 0, 0, 0, 1), "skipped");
+        assert_eq!(state(0, 0, 0, 0, 0), "passed");
+    }
+
+    #[test]
+    fn what_is_no_node_keeps_its_name() {
+        let names = ["x1000c0s0b0n1", "lamp", "x1000c0s0b0n0"].map(str::to_owned);
+        assert_eq!(fold(&names), "x1000c0s0b0n[0-1],lamp");
+    }
 }

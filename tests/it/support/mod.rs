@@ -8,6 +8,7 @@ pub mod lane;
 pub mod postgres;
 pub mod proxy;
 pub mod relay;
+pub mod server;
 pub mod worker;
 
 /// Between two looks at whether something has happened.

@@ -1,0 +1,152 @@
+//! The command line: what it says of itself, what it prints, how it ends.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{app::fast, server::Server};
+
+const COMMANDS: [&str; 30] = [
+    "",
+    "demo",
+    "dev",
+    "serve",
+    "worker",
+    "migrate",
+    "simulate",
+    "plan",
+    "session",
+    "session create",
+    "session list",
+    "session show",
+    "session watch",
+    "session wait",
+    "session steps",
+    "session events",
+    "session retry",
+    "session cancel",
+    "session pause",
+    "session resume",
+    "template",
+    "template apply",
+    "template list",
+    "template show",
+    "template validate",
+    "template delete",
+    "component list",
+    "component history",
+    "step restart",
+    "step skip",
+];
+
+fn bosun(arguments: &[&str]) -> Output {
+    let environment =
+        std::env::vars().filter(|(name, _)| !name.starts_with("BOSUN_") && name != "DATABASE_URL");
+    Command::new(env!("CARGO_BIN_EXE_bosun")).args(arguments).env_clear().envs(environment).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn every_command_says_what_it_does() {
+    let help = |command: &&str| {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("-h");
+        let output = bosun(&arguments);
+        assert!(output.status.success(), "{command}");
+        format!("# bosun {command}\n{}\n", text(&output.stdout))
+    };
+    insta::assert_snapshot!("help", COMMANDS.iter().map(help).collect::<String>());
+}
+
+#[test]
+fn mistakes_are_one_line_with_the_right_exit_code() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["session", "list", "--url", "http://127.0.0.1:1"], 1, "no bosun answers at http://127.0.0.1:1"),
+        (&["session", "list", "--url", "nonsense"], 2, "is not a server's URL"),
+        (&["migrate", "--database-url", "postgres://127.0.0.1:1/x"], 1, "check the database URL"),
+        (&["dev", "--listen", &taken], 1, "choose another address"),
+        (&["template", "apply", "-f", "/nowhere"], 1, "cannot read /nowhere"),
+        (&["--log", "a=b=c", "session", "list"], 2, "--log"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = bosun(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!(said.trim().lines().count(), 1, "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(bosun(&["session", "create"]).status.code(), Some(2));
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_bosun"))
+        .args(["dev", "--listen", "127.0.0.1:0", "--data", "/tmp/bosun-it-nowhere"])
+        .env("BOSUN_PG_BIN", "/nowhere")
+        .env_remove("DATABASE_URL")
+        .output()
+        .unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("install the package 'postgresql'"), "{}", text(&nowhere.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_from_the_command_line_ends_with_its_retry_command() {
+    let mut settings = fast(6);
+    settings.fail_configuration = bosun::sim::Pick::Count(1);
+    let server = Server::new(settings).await;
+    let line = "session create --template-name demo --operation reboot --name s --wait --timeout 60s";
+    let output = server.run(&line.split(' ').collect::<Vec<_>>()).await;
+    let (said, printed) = (text(&output.stderr), text(&output.stdout));
+    assert_eq!(output.status.code(), Some(3), "{said}{printed}");
+    let last = printed.lines().last().unwrap();
+    assert!(
+        last.starts_with("bosun session create --template demo --operation reboot --limit x"),
+        "{printed}"
+    );
+    assert!(printed.contains("6 targeted, 5 succeeded, 1 failed"), "{printed}");
+    let shown = server.run(&["session", "show", "s", "-o", "json"]).await;
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["outcome"], &shown["failed"]), (&"partial".into(), &1.into()));
+    assert_eq!(shown["retry_command"], last);
+    assert_eq!(server.run(&["session", "wait", "s"]).await.status.code(), Some(3));
+    let again = server.run(&line.split(' ').collect::<Vec<_>>()).await;
+    assert_eq!(again.status.code(), Some(5), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("exists already"));
+    for command in ["session list", "session steps s", "session events s", "template list", "component list"]
+    {
+        let output = server.run(&command.split(' ').collect::<Vec<_>>()).await;
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).lines().count() > 1, "{command}");
+    }
+    let xname = shown["errors"][0]["components"].as_str().unwrap().to_owned();
+    let history = server.run(&["component", "history", &xname, "-o", "json"]).await;
+    let history: Value = serde_json::from_slice(&history.stdout).unwrap();
+    assert!(history.as_array().unwrap().iter().any(|line| line["outcome"] == "failed"), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_ends_with_five() {
+    let server = Server::new(fast(4)).await;
+    let create = async |limit: &str| {
+        let line = ["session", "create", "--template", "demo", "--operation", "reboot", "--limit", limit];
+        let output = server.run(&line).await;
+        (output.status.code(), text(&output.stderr))
+    };
+    for limit in ["a,,b", "nosuchgroup", "nid000001"] {
+        let (code, said) = create(limit).await;
+        assert_eq!(code, Some(5), "{limit}: {said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+    let plan = server.run(&["plan", "--template", "demo", "--operation", "reboot"]).await;
+    assert!(text(&plan.stdout).starts_with("reboot demo: 4 components, of which 4 would be power-cycled"));
+    assert!(
+        server
+            .run(&["plan", "--template", "demo", "--operation", "reboot", "-o", "dot"])
+            .await
+            .stdout
+            .starts_with(b"digraph")
+    );
+}

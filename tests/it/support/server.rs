@@ -1,0 +1,110 @@
+//! A served bosun: API, admission, launcher with real worker processes, against a simulated machine.
+
+use std::process::{Command, Output};
+
+use bosun::{
+    config::{AccessArgs, PcsArgs, ServiceArgs},
+    serve::{self, Serving},
+    sim,
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::postgres::{self, Database};
+
+pub struct Server {
+    pub url: String,
+    pub machine: sim::Handle,
+    pub database: Database,
+    http: reqwest::Client,
+    _serving: Serving,
+    _stop: DropGuard,
+}
+
+impl Server {
+    /// Serves a machine, with a template `demo` for its compute nodes.
+    pub async fn new(settings: sim::Settings) -> Self {
+        let database = postgres::database().await;
+        let machine = sim::spawn(settings.clone(), loopback().await).unwrap();
+        let stop = CancellationToken::new();
+        let settings = serve::Settings {
+            program: env!("CARGO_BIN_EXE_bosun").into(),
+            database_url: database.url.clone(),
+            services: ServiceArgs::of_machine(&machine.url()),
+            access: AccessArgs::default(),
+            pcs: PcsArgs {
+                pcs_sample_interval: settings.pcs_sample_interval,
+                pcs_confirm_interval: settings.pcs_confirm_interval,
+                pcs_minute: settings.pcs_minute,
+            },
+            workflows: None,
+            max_running_sessions: 4,
+            service_patience: std::time::Duration::from_secs(60),
+            worker_environment: vec![("BOSUN_LOG".to_owned(), "error".to_owned())],
+        };
+        let serving = serve::start(settings, loopback().await, stop.clone()).await.unwrap();
+        machine.set_bosun_url(&serving.url);
+        let server = Self {
+            url: serving.url.clone(),
+            machine,
+            database,
+            http: reqwest::Client::new(),
+            _serving: serving,
+            _stop: stop.drop_guard(),
+        };
+        server.ok(Method::PUT, "/v2/sessiontemplates/demo", Some(server.template())).await;
+        server
+    }
+
+    /// The template `demo`.
+    pub fn template(&self) -> Value {
+        let image = &self.machine.images()[0];
+        json!({
+            "cfs": {"configuration": "compute-config"},
+            "boot_sets": {"compute": {
+                "path": image.path, "type": "s3", "etag": image.etag, "rootfs_provider": "sbps",
+                "node_roles_groups": ["Compute"],
+            }},
+        })
+    }
+
+    /// Asks; the status and the body.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        (status, body)
+    }
+
+    /// Asks, and gets what it wants.
+    pub async fn ok(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let (status, body) = self.ask(method, path, body).await;
+        assert!(status.is_success(), "{path}: {status} {body}");
+        body
+    }
+
+    /// Sends a body as it is.
+    pub async fn raw(&self, method: Method, path: &str, kind: &str, body: &str) -> (StatusCode, String) {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        let answer = request.header("content-type", kind).body(body.to_owned()).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    }
+
+    /// Runs a client command.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bosun"));
+        command.args(arguments).env("BOSUN_URL", &self.url).env_remove("BOSUN_LOG");
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+}
+
+async fn loopback() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
