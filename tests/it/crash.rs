@@ -6,6 +6,7 @@
 //! dry run counts them first, and runs whose point never came are ordinary sessions; some must be hit for the test to count.
 
 mod process;
+mod tampered;
 
 use std::time::Duration;
 

@@ -48,8 +48,8 @@ const STANDING: &str = "
      where f.session_id = $1 and f.verb in ('power_off', 'power_on'))
 ";
 
-/// Name and question; `$1` is the session. Those that begin with `select` stand alone, the others follow [`STANDING`].
-const QUESTIONS: [(&str, &str); 15] = [
+/// Name and question; `$1` is the session; `crash::tampered` proves that each can be answered. Those that begin with `select` stand alone, the others follow [`STANDING`].
+pub const QUESTIONS: [(&str, &str); 15] = [
     (
         "I1, I3: epochs never fall",
         "select format('event %s of epoch %s follows one of epoch %s', seq, epoch, before)
@@ -209,15 +209,16 @@ const QUESTIONS: [(&str, &str); 15] = [
 
 /// Everything that does not hold for a session that ran on the simulated machine since `since`. Empty: all is well.
 pub async fn violations(app: &App, session: SessionId, since: Timestamp) -> Vec<String> {
-    let mut found = kept(app, session).await;
+    let mut connection = db::acquire(&app.database.pool).await.unwrap();
+    let mut found = kept(&mut connection, session).await;
+    drop(connection);
     found.extend(replayed(app, session).await);
     found.extend(acted(app, session, since).await);
     found
 }
 
 /// What the database says against itself.
-async fn kept(app: &App, session: SessionId) -> Vec<String> {
-    let mut connection = db::acquire(&app.database.pool).await.unwrap();
+pub async fn kept(connection: &mut db::Connection, session: SessionId) -> Vec<String> {
     let mut found = Vec::new();
     for (name, question) in QUESTIONS {
         let alone = question.starts_with("select");
