@@ -155,7 +155,8 @@ async fn stays_away(app: &App, (request, trouble): (Request, Trouble), name: &st
         // A node's own report tells as well that it is up, and PCS' table of power that a transition has worked.
         let dispensable =
             matches!((request.service, request.method), (Service::Hsm, _) | (Service::Pcs, "GET"));
-        if !failed && !(dispensable && row.succeeded == NODES as i32) {
+        let as_it_should = failed || dispensable && row.succeeded == NODES as i32;
+        if !as_it_should {
             verdict.violations.push(format!(
                 "{operation} ended as {:?}: {} through, {} failed: {reasons:?}",
                 row.outcome, row.succeeded, row.failed

@@ -9,14 +9,16 @@ use std::{
 
 use bosun::sim;
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 
 use super::{
     app::{App, fast},
     postgres,
 };
 
-/// Runs at once: two cores, and most of a run is waiting.
-const LANES: usize = 7;
+/// Runs at once, of all tests together: two cores, and most of a run is waiting; and Postgres has a hundred connections.
+const LANES: usize = 8;
+static FREE_LANES: Semaphore = Semaphore::const_new(LANES);
 /// A worker's calls time out after so long here, so that a lost one is dead after half as much again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Violations told of; the first ones tell most.
@@ -59,6 +61,10 @@ pub async fn run_all<P: Copy + Debug>(
     let told = Mutex::new(Vec::new());
     let unhit = Mutex::new(Vec::new());
     let lane = async || {
+        let _lane = FREE_LANES.acquire().await.unwrap();
+        if left.lock().unwrap().is_empty() {
+            return;
+        }
         let mut machine = app(settings).await;
         loop {
             let next = left.lock().unwrap().pop_front();
@@ -69,9 +75,8 @@ pub async fn run_all<P: Copy + Debug>(
                 unhit.lock().unwrap().push(point);
             }
             if !verdict.violations.is_empty() {
-                let mut told = told.lock().unwrap();
-                told.extend(verdict.violations.iter().map(|violation| format!("{point:?}: {violation}")));
-                drop(told);
+                let violations = verdict.violations.iter().map(|violation| format!("{point:?}: {violation}"));
+                told.lock().unwrap().extend(violations);
                 // What went wrong here must not taint the next run.
                 machine = app(settings).await;
             }
