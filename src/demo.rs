@@ -4,12 +4,7 @@
 mod killer;
 mod proof;
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -26,7 +21,6 @@ use crate::{
     },
     config::{AccessArgs, DemoArgs, PcsArgs, ServiceArgs},
     dev::{self, DEMO_TEMPLATE, House},
-    plan::workflow::EMBEDDED,
     serve,
 };
 
@@ -46,11 +40,6 @@ const MACHINE: &[(&str, &str)] = &[
     ("pcs-sample-interval", "500ms"),
     ("pcs-confirm-interval", "250ms"),
     ("pcs-minute", "3s"),
-];
-/// What verbs of the workflows are given: a few of PCS' minutes.
-const WAITS: [(&str, &str); 2] = [
-    ("    verb: power_off\n", "    soft_off_within: 6s\n    force_off_within: 6s\n"),
-    ("    verb: power_on\n", "    within: 6s\n"),
 ];
 /// Longer than any demo takes: something is wrong then.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -80,8 +69,7 @@ async fn live(
 ) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::for_stderr();
     progress.note(&format!("starting a database, {} simulated nodes, the API", args.nodes));
-    let workflows = workflows(&directory)?;
-    let house = House::open(settings(args, directory, workflows)).await?;
+    let house = House::open(settings(args, directory)).await?;
     let shown = tokio::select! {
         shown = watch(args, &house, &mut progress) => shown,
         () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
@@ -99,7 +87,7 @@ async fn live(
     shown.map(Into::into)
 }
 
-fn settings(args: &DemoArgs, directory: PathBuf, workflows: PathBuf) -> dev::Settings {
+fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
     let initially = if args.operation == "boot" { "off" } else { "on" };
     let mut machine: Vec<OsString> = vec![
         format!("--nodes={}", args.nodes).into(),
@@ -113,7 +101,7 @@ fn settings(args: &DemoArgs, directory: PathBuf, workflows: PathBuf) -> dev::Set
         listen: ([127, 0, 0, 1], 0).into(),
         data: directory,
         database_url: args.database_url.clone(),
-        workflows: Some(workflows),
+        workflows: None,
         service_patience: TIMEOUT,
         services: ServiceArgs::default(),
         access: AccessArgs::default(),
@@ -140,20 +128,6 @@ async fn watch(args: &DemoArgs, house: &House, progress: &mut Progress) -> anyho
     print(args.output, &followed, &proof)?;
     proof.hold()?;
     Ok(followed.exit)
-}
-
-/// The built-in workflows with waits for nodes that need seconds, where real ones need minutes.
-fn workflows(directory: &Path) -> anyhow::Result<PathBuf> {
-    let directory = directory.join("workflows");
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    for (operation, text) in EMBEDDED {
-        let path = directory.join(format!("{operation}.yaml"));
-        let text = WAITS
-            .iter()
-            .fold(text.to_owned(), |text, (verb, waits)| text.replace(verb, &format!("{verb}{waits}")));
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(directory)
 }
 
 fn name(args: &DemoArgs) -> String {
