@@ -17,8 +17,8 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: postgres
-	cargo build --release --locked --bin bosun
-	@./target/release/bosun demo $(DEMO); status=$$?; \
+	cargo build --locked --bin bosun
+	@./target/debug/bosun demo $(DEMO); status=$$?; \
 	  [ $$status -ne 3 ] || echo "exit code 3: partial, as it should be with nodes that refuse"; exit $$status
 
 test: check

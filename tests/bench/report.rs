@@ -116,7 +116,7 @@ pub fn tables(sizes: &[Size], disk: &str) -> String {
         let services = size.reboot.requests.as_object().into_iter().flatten();
         for (service, routes) in services {
             for (route, count) in routes.as_object().into_iter().flatten() {
-                let _ = writeln!(text, "  {service:<4} {count:>7}  {route}");
+                let _ = writeln!(text, "  {service:<4} {:>7}  {route}", count.to_string());
             }
         }
     }
