@@ -4,6 +4,7 @@
 
 mod admission;
 mod api;
+mod bad_input;
 mod cli;
 mod crash;
 mod db;
@@ -13,5 +14,6 @@ mod floors;
 mod lease;
 mod plans;
 mod sim;
+mod stories;
 mod support;
 mod wire;

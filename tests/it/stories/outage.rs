@@ -1,0 +1,67 @@
+//! Story 3: services are away, for a while or for good.
+
+use serde_json::json;
+
+use crate::support::{
+    dev::{Dev, ended, errors},
+    process::until,
+};
+
+fn away(service: &str, status: u16) -> serde_json::Value {
+    json!({"service": service, "kind": "status", "status": status})
+}
+
+/// HSM answers 503 and CFS 500 for longer than the nodes need: everything waits, and nothing is done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_come_back_cost_time_only() {
+    let dev = Dev::start(&["--nodes=24", "--no-reporter"], &[]).await;
+    dev.begin("night", "reboot").await;
+    dev.step("night", "compute/power_off", |step| step["in_flight"].as_i64() > Some(0)).await;
+    dev.machine.fault(json!([away("hsm", 503), away("cfs", 500)])).await;
+    // Staging waits for CFS, so nobody is switched on meanwhile.
+    dev.event("night", "service_down").await;
+    until("both were asked in vain a few times", || async { (dev.machine.hits().await > 5).then_some(()) })
+        .await;
+    let session = dev.show("night").await;
+    assert_eq!(
+        (session["state"].as_str(), session["failed"].as_i64()),
+        (Some("running"), Some(0)),
+        "{session:#}"
+    );
+    dev.machine.lift_faults().await;
+    // And HSM once more, while the nodes boot.
+    dev.step("night", "compute/power_on", |step| step["succeeded"].as_i64() > Some(0)).await;
+    dev.machine.fault(away("hsm", 503)).await;
+    until("all nodes are up", || async {
+        dev.machine.nodes().await.iter().all(|node| node["up"] == true).then_some(())
+    })
+    .await;
+    until("HSM was asked in vain", || async { (dev.machine.hits().await > 2).then_some(()) }).await;
+    dev.machine.lift_faults().await;
+    let done = dev.bosun(&["session", "wait", "night", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (24, 0, 0));
+    let orders = dev.machine.orders().await;
+    let of = |action| orders.iter().filter(move |order| order.action == action).count();
+    assert_eq!((of("off"), of("on")), (24, 24), "nothing was executed again");
+    dev.event("night", "service_up").await;
+}
+
+/// HSM stays away: its components fail for that reason, and a restart of the step is enough once it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stays_away_is_named_and_its_step_restarted() {
+    let dev = Dev::start(&["--nodes=16", "--no-reporter", "--boot=1500ms"], &["--service-patience=2s"]).await;
+    dev.begin("night", "reboot").await;
+    dev.step("night", "compute/power_on", |step| step["succeeded"] == 16).await;
+    dev.machine.fault(away("hsm", 503)).await;
+    let done = dev.bosun(&["session", "wait", "night", "-o", "json"]).await.expect(4).json();
+    assert_eq!(ended(&done), (0, 16, 0));
+    let unavailable = ("compute/await_boot".to_owned(), "service_unavailable".to_owned(), 16);
+    assert_eq!(errors(&done), [unavailable]);
+    dev.machine.lift_faults().await;
+    let orders = dev.machine.orders().await.len();
+    let said = dev.bosun(&["step", "restart", "night", "await_boot"]).await.expect(0);
+    assert!(said.out.contains("16 components"), "{}", said.out);
+    let done = dev.bosun(&["session", "wait", "night", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (16, 0, 0));
+    assert_eq!(dev.machine.orders().await.len(), orders, "no power action");
+}
