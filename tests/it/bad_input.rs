@@ -86,7 +86,11 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
     // No Postgres.
     let empty = scratch.path().join("empty");
     std::fs::create_dir_all(&empty).unwrap();
-    let done = dev(&scratch, &[], |command| drop(command.env("BOSUN_PG_BIN", &empty))).await.expect(1);
+    let done = dev(&scratch, &[], |command| {
+        command.env("BOSUN_PG_BIN", &empty);
+    })
+    .await
+    .expect(1);
     assert!(done.complaint().contains("install the package 'postgresql'"), "{done:?}");
     assert!(!scratch.path().join("data").exists(), "no directory either");
     let demo = run(command(&["demo", "--nodes=4"]).env("BOSUN_PG_BIN", &empty).env("TMPDIR", scratch.path()))

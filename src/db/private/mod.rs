@@ -89,12 +89,13 @@ impl PrivatePostgres {
             let path = path.to_owned();
             move |source| PrivateError::Io { what, path, source }
         };
+        // First: without them nothing is made.
+        let bin = binaries::find()?;
         fs::create_dir_all(dir).map_err(io("create", dir))?;
         let dir = dir.canonicalize().map_err(io("find", dir))?;
         if dir.as_os_str().len() > SOCKET_DIR_MAX {
             return Err(PrivateError::PathTooLong { dir });
         }
-        let bin = binaries::find()?;
         let user = binaries::user();
         if let Some((uid, gid)) = user {
             chown(&dir, Some(uid), Some(gid)).map_err(io("give away", &dir))?;

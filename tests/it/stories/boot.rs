@@ -20,7 +20,7 @@ async fn what_runs_as_wanted_is_left_alone() {
     assert!(changing.is_empty(), "{changing:?}");
 
     // Another configuration: boot and configure bring it to nodes that stay up.
-    let cfs = bosun::cli::client::Client::at(&dev.machine.url, &["v3"]).unwrap();
+    let cfs = crate::support::machine::client(&dev.machine.url, &["v3"]);
     let layers = json!({"layers": [{"name": "l", "clone_url": "https://vcs/other.git", "playbook": "site.yml",
         "commit": "0123456789012345678901234567890123456789"}]});
     let mut template = dev.template("image-a").await;

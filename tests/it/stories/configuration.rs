@@ -28,7 +28,7 @@ async fn failures_of_configuration_do_not_stop_the_rest() {
     assert_eq!(errors(&done), expected);
 
     // The administrator repairs nodes and CFS, and the narrow retry waits for configuration again, and nothing else.
-    let cfs = bosun::cli::client::Client::at(&dev.machine.url, &["v3"]).unwrap();
+    let cfs = crate::support::machine::client(&dev.machine.url, &["v3"]);
     for xname in FAIL.iter().chain(&PENDING).chain([&VANISH]) {
         dev.machine.change(xname, json!({"faults": []})).await;
         let component = json!({"id": xname, "enabled": true, "desired_config": "compute-config", "state": [],

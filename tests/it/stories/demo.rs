@@ -120,13 +120,13 @@ async fn what_it_kept_shows_that_the_failed_were_left_alone() {
     let names: Vec<_> =
         results["retry_command"].as_str().unwrap().rsplit(' ').next().unwrap().split(',').collect();
     assert_eq!(names.len(), 2);
-    let sim = bosun::cli::client::Client::at(&machine, &["sim"]).unwrap();
+    let sim = crate::support::machine::client(&machine, &["sim"]);
     let orders: Vec<Value> = sim.get(&["power-log"], &[]).await.unwrap();
     let on = orders
         .iter()
         .filter(|order| names.iter().any(|name| order["xname"] == *name) && order["action"] == "on");
     assert_eq!(on.count(), 0, "no power-on of those that failed");
-    let bss = bosun::cli::client::Client::at(&machine, &["boot", "v1"]).unwrap();
+    let bss = crate::support::machine::client(&machine, &["boot", "v1"]);
     for name in names {
         assert!(
             bss.get::<Value>(&["bootparameters"], &[("name", name)]).await.is_err(),

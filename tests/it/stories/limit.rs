@@ -66,7 +66,7 @@ async fn limits_and_skips() {
     let mut conn = bosun::db::acquire(&dev.pool).await.unwrap();
     bosun::db::options::patch(&mut conn, &json!({"session_limit_required": true})).await.unwrap();
     drop(conn);
-    let v2 = bosun::cli::client::Client::at(dev.url(), &["v2"]).unwrap();
+    let v2 = crate::support::machine::client(dev.url(), &["v2"]);
     let body = |limit: &str, name: &str| json!({"template_name": "demo", "operation": "shutdown", "limit": limit, "name": name});
     let refused = v2.post::<Value>(&["sessions"], &body("", "v2-none")).await.unwrap_err();
     assert!(refused.to_string().contains("limit"), "{refused}");

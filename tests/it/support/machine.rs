@@ -44,7 +44,6 @@ pub struct Request {
     pub service: String,
     pub method: String,
     pub path: String,
-    pub status: u16,
 }
 
 impl Request {
@@ -55,6 +54,13 @@ impl Request {
     }
 }
 
+/// Speaks JSON with whatever is below `prefix` at `url`.
+pub fn client(url: &str, prefix: &'static [&'static str]) -> Client {
+    // Only the first call in a process can succeed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::at(url, prefix).unwrap()
+}
+
 #[derive(Deserialize)]
 struct Edge {
     power: String,
@@ -62,10 +68,13 @@ struct Edge {
 
 impl Machine {
     pub async fn start(arguments: &[&str], scratch: &Scratch) -> Self {
-        let line = ["simulate", "--listen=127.0.0.1:0"].iter().chain(TIMES).chain(PCS_TIMES).chain(arguments);
+        let flag = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+        let is_given = |word: &&&str| arguments.iter().any(|given| flag(given) == flag(word));
+        let times = TIMES.iter().filter(|word| !is_given(word)).chain(PCS_TIMES);
+        let line = ["simulate", "--listen=127.0.0.1:0"].iter().chain(times).chain(arguments);
         let line: Vec<String> = line.map(|word| (*word).to_owned()).collect();
         let server = Server::start(&line, scratch.path().join("machine.log")).await;
-        let sim = Client::at(&server.url, &["sim"]).unwrap();
+        let sim = client(&server.url, &["sim"]);
         Self { url: server.url.clone(), _server: server, sim }
     }
 
@@ -127,7 +136,7 @@ impl Machine {
 
     /// Whether BSS holds boot parameters for a node.
     pub async fn has_boot_parameters(&self, xname: &str) -> bool {
-        let bss = Client::at(&self.url, &["boot", "v1"]).unwrap();
+        let bss = client(&self.url, &["boot", "v1"]);
         bss.get::<Value>(&["bootparameters"], &[("name", xname)]).await.is_ok()
     }
 
@@ -138,12 +147,12 @@ impl Machine {
 
     /// Puts an object into the bucket of boot images.
     pub async fn put_object(&self, path: &[&str], body: &Value) {
-        let bucket = Client::at(&self.url, &["s3", "boot-images"]).unwrap();
+        let bucket = client(&self.url, &["s3", "boot-images"]);
         let _: Value = bucket.put(path, body).await.unwrap();
     }
 
     pub async fn object(&self, path: &[&str]) -> Value {
-        let bucket = Client::at(&self.url, &["s3", "boot-images"]).unwrap();
+        let bucket = client(&self.url, &["s3", "boot-images"]);
         bucket.get(path, &[]).await.unwrap()
     }
 }
