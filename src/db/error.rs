@@ -3,13 +3,26 @@
 /// What can go wrong with a statement. What happens to a component is data, never one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// No connection, or it broke: whether the statement was carried out is not known.
-    #[error("the database does not answer ({operation}): {source}")]
+    /// The database's URL is none.
+    #[error("{0}; write the database URL as in postgres://user@host/bosun")]
+    InvalidUrl(String),
+    /// No connection can be made.
+    #[error(
+        "cannot connect to the database at {place}: {cause}; check the database URL and that the server runs"
+    )]
+    NoConnection {
+        /// Host, port and database; never the password.
+        place: String,
+        /// The driver's words.
+        cause: sqlx::Error,
+    },
+    /// No connection of the pool came free, or it broke: whether the statement was carried out is not known.
+    #[error("the database does not answer ({operation}): {cause}")]
     Unreachable {
         /// What was being done.
         operation: &'static str,
-        /// The driver's words.
-        source: sqlx::Error,
+        /// The driver's words. Part of ours, so not a source that would be told again.
+        cause: sqlx::Error,
     },
     /// It is there already, or in somebody else's hands.
     #[error("{what}")]
@@ -38,12 +51,12 @@ pub enum DbError {
         value: String,
     },
     /// Postgres refused the statement.
-    #[error("the database refused to {operation}: {source}")]
+    #[error("the database refused to {operation}: {cause}")]
     Query {
         /// What was being done.
         operation: &'static str,
-        /// The driver's words.
-        source: sqlx::Error,
+        /// The driver's words. Part of ours, as above.
+        cause: sqlx::Error,
     },
 }
 
@@ -51,8 +64,8 @@ impl DbError {
     /// Whether the same statement may succeed later, unchanged.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Query { source, .. } => source
+            Self::Unreachable { .. } | Self::NoConnection { .. } => true,
+            Self::Query { cause, .. } => cause
                 .as_database_error()
                 .and_then(|error| error.code())
                 .is_some_and(|code| passes_by_itself(&code)),
@@ -62,8 +75,8 @@ impl DbError {
 
     /// Whether a unique key refused the statement, and which.
     pub(super) fn unique_key(&self) -> Option<&str> {
-        let Self::Query { source, .. } = self else { return None };
-        let error = source.as_database_error().filter(|error| error.is_unique_violation())?;
+        let Self::Query { cause, .. } = self else { return None };
+        let error = cause.as_database_error().filter(|error| error.is_unique_violation())?;
         error.constraint()
     }
 
@@ -83,13 +96,13 @@ fn passes_by_itself(code: &str) -> bool {
 
 /// Names the operation in a driver's error.
 pub(super) fn doing(operation: &'static str) -> impl Fn(sqlx::Error) -> DbError {
-    move |source| match source {
+    move |cause| match cause {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => DbError::Unreachable { operation, source },
-        source => DbError::Query { operation, source },
+        | sqlx::Error::WorkerCrashed => DbError::Unreachable { operation, cause },
+        cause => DbError::Query { operation, cause },
     }
 }

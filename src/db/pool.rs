@@ -23,23 +23,37 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects: at most `max_connections` at a time, one at once, so that a wrong URL is known now.
 pub async fn connect(url: &str, max_connections: u32, application_name: &str) -> Result<Pool, DbError> {
-    PgPoolOptions::new()
+    let options = options(url, application_name)?;
+    // A pool only says that it waited in vain, not for what.
+    let _ = sqlx::Connection::close(connect_once(&options).await?).await;
+    Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
-        .connect_with(options(url, application_name)?)
-        .await
-        .map_err(unreachable)
+        .connect_lazy_with(options))
 }
 
 /// A single connection: a worker's writer. Its plans do not depend on statistics, which tell of an empty table when the
 /// first session of a machine begins: no scans where there is an index, and one plan whatever the arrays.
 pub async fn open(url: &str, application_name: &str) -> Result<Connection, DbError> {
     let settings = [("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
-    let options = options(url, application_name)?.options(settings);
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(result) => result.map_err(unreachable),
-        Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
-    }
+    connect_once(&options(url, application_name)?.options(settings)).await
+}
+
+async fn connect_once(options: &PgConnectOptions) -> Result<Connection, DbError> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
+    let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    connected
+        .unwrap_or_else(|_| Err(late.into()))
+        .map_err(|cause| DbError::NoConnection { place: place(options), cause })
+}
+
+/// Where it is, without who asks.
+fn place(options: &PgConnectOptions) -> String {
+    let host = options
+        .get_socket()
+        .map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
+    let database = options.get_database().unwrap_or_default();
+    format!("{host}:{}/{database}", options.get_port())
 }
 
 /// A connection of the pool.
@@ -90,7 +104,10 @@ pub async fn check_schema(pool: &Pool) -> Result<(), DbError> {
 }
 
 pub(super) fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, DbError> {
-    let options = PgConnectOptions::from_str(url).map_err(unreachable)?;
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(DbError::InvalidUrl("this is no URL of a Postgres database".to_owned()));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|error| DbError::InvalidUrl(error.to_string()))?;
     Ok(options.application_name(application_name).disable_statement_logging().options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
@@ -101,6 +118,6 @@ pub(super) fn options(url: &str, application_name: &str) -> Result<PgConnectOpti
     ]))
 }
 
-fn unreachable(source: sqlx::Error) -> DbError {
-    DbError::Unreachable { operation: "connect; check the database URL and that the server runs", source }
+fn unreachable(cause: sqlx::Error) -> DbError {
+    DbError::Unreachable { operation: "waiting for a connection", cause }
 }

@@ -21,8 +21,9 @@ async fn rows(dev: &Dev) -> (i64, i64, i64) {
 async fn refused_sessions_leave_nothing() {
     let dev = Dev::start(&["--nodes=8"], &[]).await;
     let mut template = dev.template("image-a").await;
-    template["boot_sets"]["compute"]["node_roles_groups"] = json!(null);
-    template["boot_sets"]["compute"]["node_groups"] = json!(["compte"]);
+    let boot_set = template["boot_sets"]["compute"].as_object_mut().unwrap();
+    boot_set.remove("node_roles_groups");
+    boot_set.insert("node_groups".to_owned(), json!(["compte"]));
     dev.apply("misspelt", &template).await;
     dev.machine.forget_requests().await;
     let refused: &[(&[&str], &str)] = &[
@@ -103,9 +104,9 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
 
     // A wrong database.
     for (url, complaint) in [
-        ("postgres://nobody@127.0.0.1:1/none", "127.0.0.1"),
-        ("mysql://somewhere/else", "DATABASE_URL"),
-        ("nonsense", "DATABASE_URL"),
+        ("postgres://nobody@127.0.0.1:1/none", "cannot connect to the database at 127.0.0.1:1/none:"),
+        ("mysql://somewhere/else", "no URL of a Postgres database"),
+        ("nonsense", "as in postgres://user@host/bosun"),
     ] {
         let done = dev(&scratch, &["--database-url", url], |_| {}).await.expect(1);
         assert!(done.complaint().contains(complaint), "{url}: {done:?}");

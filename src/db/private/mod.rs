@@ -59,14 +59,14 @@ pub enum PrivateError {
         text: String,
     },
     /// A file or process could not be handled.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {cause}")]
     Io {
         /// What was tried.
         what: &'static str,
         /// On what.
         path: PathBuf,
         /// The system's words.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It runs, but does not do as it is told.
     #[error(transparent)]
@@ -87,7 +87,7 @@ impl PrivatePostgres {
     pub async fn start(dir: &Path) -> Result<Self, PrivateError> {
         let io = |what, path: &Path| {
             let path = path.to_owned();
-            move |source| PrivateError::Io { what, path, source }
+            move |cause| PrivateError::Io { what, path, cause }
         };
         // First: without them nothing is made.
         let bin = binaries::find()?;
@@ -217,7 +217,7 @@ fn initialise(bin: &Path, data: &Path, user: Option<(u32, u32)>) -> Result<(), P
         .arg(data)
         .args(["-U", "bosun", "--auth=trust", "--encoding=UTF8", "--locale=C"])
         .output()
-        .map_err(|source| PrivateError::Io { what: "run", path: bin.join("initdb"), source })?;
+        .map_err(|cause| PrivateError::Io { what: "run", path: bin.join("initdb"), cause })?;
     if output.status.success() {
         return Ok(());
     }

@@ -36,6 +36,6 @@ async fn it_survives_restarts_and_crashes_and_refuses_company() {
 async fn a_wrong_url_is_known_at_once() {
     let refused =
         db::connect("postgres://bosun@localhost/x?host=%2Fnowhere", 1, "bosun test").await.unwrap_err();
-    assert!(matches!(refused, db::DbError::Unreachable { .. }) && refused.is_transient());
+    assert!(matches!(refused, db::DbError::NoConnection { .. }) && refused.is_transient());
     assert!(refused.to_string().contains("check the database URL"), "{refused}");
 }

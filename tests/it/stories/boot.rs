@@ -52,7 +52,7 @@ async fn what_runs_as_wanted_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_unknown_artifacts_is_left_unless_asked() {
     let dev = Dev::start(&["--nodes=8", "--no-reporter"], &[]).await;
-    let left = dev.session("left", "boot", &["-o", "json"]).await.expect(0).json();
+    let left = dev.session("left", "boot", &["-o", "json"]).await.expect(4).json();
     assert_eq!(ended(&left), (0, 0, 8));
     assert!(dev.machine.orders().await.is_empty());
     let asked = dev.session("asked", "boot", &["--unknown", "reboot", "-o", "json"]).await.expect(0).json();

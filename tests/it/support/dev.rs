@@ -13,7 +13,7 @@ use super::{
 const WAITS: [(&str, &str); 4] = [
     ("    verb: power_off\n", "    soft_off_within: 2s\n    force_off_within: 2s\n"),
     ("    verb: power_on\n", "    within: 60s\n"),
-    ("    verb: await_boot\n", "    timeout: 20s\n"),
+    ("    verb: await_boot\n", "    timeout: 12s\n"),
     ("    verb: await_configuration\n", "    timeout: 4s\n"),
 ];
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 pub mod app;
+pub mod dev;
 pub mod invariants;
 pub mod lane;
-pub mod dev;
 pub mod machine;
 pub mod postgres;
 pub mod process;
