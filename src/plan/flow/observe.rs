@@ -102,6 +102,7 @@ impl Flow {
             .ones()
             .map(|one| Ordinal(one as u32))
             .filter(|ordinal| self.cell(*ordinal, step).entered + timeout <= asked)
+            .filter(|ordinal| !(self.is_await_boot(step) && self.awaits_reporter(*ordinal, asked_at)))
             .collect();
         self.end_watched_rungs(now, asked, step);
         let planned = &self.plan.steps[step.0 as usize];
@@ -134,9 +135,17 @@ impl Flow {
         if reported.is_some_and(|report| since_power_on(report)) {
             return false;
         }
-        let grace = if reported.is_some() { self.pace.ready_grace_reporter } else { self.pace.ready_grace };
-        let ready_since = *component.ready_since.get_or_insert(millis(asked_at));
-        asked_at >= timestamp(ready_since) + grace
+        component.ready_since.get_or_insert(millis(asked_at));
+        !self.awaits_reporter(ordinal, asked_at)
+    }
+
+    /// Ready in HSM, while a reporter, if there is one, may still speak. No deadline falls meanwhile: HSM may have been
+    /// away until after it, and a node that is up must not be power-cycled for that.
+    fn awaits_reporter(&self, ordinal: Ordinal, asked_at: Timestamp) -> bool {
+        let component = &self.components[ordinal.0 as usize];
+        let has_reporter = component.reported.is_some();
+        let grace = if has_reporter { self.pace.ready_grace_reporter } else { self.pace.ready_grace };
+        component.ready_since.is_some_and(|since| asked_at < timestamp(since) + grace)
     }
 
     /// Its report names the token that was in force at this session's last power-on of it.

@@ -51,7 +51,7 @@ async fn what_runs_as_wanted_is_left_alone() {
 /// A node that is on while nobody knows what it runs is not rebooted by `boot`, unless that is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_unknown_artifacts_is_left_unless_asked() {
-    let dev = Dev::start(&["--nodes=8", "--no-reporter"], &[]).await;
+    let dev = Dev::start(&["--nodes=8", "--no-reporter", "--boot=5s"], &[]).await;
     let left = dev.session("left", "boot", &["-o", "json"]).await.expect(4).json();
     assert_eq!(ended(&left), (0, 0, 8));
     assert!(dev.machine.orders().await.is_empty());

@@ -58,7 +58,7 @@ async fn services_that_come_back_cost_time_only() {
             .parse()
             .unwrap();
     until("the step's time is over", || async {
-        (chrono::Utc::now() - begun > chrono::TimeDelta::seconds(13)).then_some(())
+        (chrono::Utc::now() - begun > chrono::TimeDelta::seconds(16)).then_some(())
     })
     .await;
     let session = dev.show("night").await;
