@@ -387,7 +387,8 @@ impl Flow {
         component.failed = None;
         component.skipped = None;
         component.doomed = None;
-        component.noticed = false;
+        // Where its power is left alone HSM's Ready is still that of this session's boot.
+        component.noticed &= !cycles;
         component.ready_since = None;
         self.unend(ordinal);
         let decision = self.components[ordinal.0 as usize].decision;
