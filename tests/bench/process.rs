@@ -35,7 +35,8 @@ fn times(pid: u32) -> Option<Times> {
     })
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// The processes below one, those that ended but were not waited for included.
+pub fn children(pid: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())

@@ -72,6 +72,8 @@ pub async fn reboot(house: &mut House) -> Reboot {
     let (wal, images) = written(house).await;
     let outcome = ended(house, "reboot").await;
     let (wal_after, images_after) = written(house).await;
+    // The time of a process counts when it was waited for.
+    house.until(SESSION_TIMEOUT, async || process::children(server).is_empty()).await;
     let after = cpu();
     let Peaks { worker, postgres: backend } = watch.stop();
     let requests = house.sim("counters").await;
