@@ -205,7 +205,7 @@ async fn a_forgotten_transition_is_waited_for_until_it_can_no_longer_act() {
     let xnames = xnames(1);
     let members = members(&xnames, |_, _| ());
     let mut open = open(&members, Some("gone"));
-    for (age, expected) in [(344, "0 pending"), (346, "0 spent power_off_timeout")] {
+    for (age, expected) in [(104, "0 pending"), (106, "0 spent power_off_timeout")] {
         open[0].intended_at = shared().now - TimeDelta::seconds(age);
         let sight = Sight { members: &members, open: &open, shared: shared() };
         let seen = steps::observe(&power_off(), &services, &sight).await.unwrap();
