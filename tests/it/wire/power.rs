@@ -74,7 +74,7 @@ async fn a_transition_is_begun_with_the_rungs_operation_and_whole_minutes() {
     assert_eq!((asked.method.clone(), asked.path.as_str()), (Method::POST, "/transitions"));
     assert_eq!(
         asked.body,
-        json!({ "operation": "Force-Off", "taskDeadlineMinutes": 2,
+        json!({ "operation": "Force-Off", "taskDeadlineMinutes": 1,
                 "location": [{ "xname": "x1c0s0b0n0" }, { "xname": "x1c0s0b0n1" }] })
     );
 }
