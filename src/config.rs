@@ -89,6 +89,8 @@ impl Command {
             Self::Dev(_) | Self::Serve(_) | Self::Worker(_) | Self::Migrate(_) | Self::Simulate(_) => {
                 "info,sqlx=error"
             }
+            // The deaths it causes are told beside the bars, which a log would tear.
+            Self::Demo(_) => "error",
             _ => "warn,sqlx=error",
         }
     }

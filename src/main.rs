@@ -44,7 +44,9 @@ async fn run(command: Command, machine: Vec<OsString>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("bosun: {error}");
+            if !error.is_unread() {
+                eprintln!("bosun: {error}");
+            }
             error.exit().into()
         }
     }

@@ -61,6 +61,11 @@ impl CliError {
         }
     }
 
+    /// Whether nobody reads on, as after `| head`: then there is nobody to complain to.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Whether asking again later may help: the server restarts, or is overloaded.
     pub fn is_transient(&self) -> bool {
         match self {

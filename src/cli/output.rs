@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::CliError;
+use crate::model::Timestamp;
 
 /// The form of what is printed.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,11 +66,17 @@ pub fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) ->
 pub fn rows(list: &Value, keys: &[&str]) -> Vec<Vec<String>> {
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => whole_seconds(text).unwrap_or_else(|| text.clone()),
         other => other.to_string(),
     };
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().map(|item| keys.iter().map(|key| cell(&item[*key])).collect()).collect()
+}
+
+/// A moment without the fractions that nobody reads in a table.
+fn whole_seconds(text: &str) -> Option<String> {
+    let moment: Timestamp = text.parse().ok().filter(|_| text.ends_with('Z'))?;
+    Some(moment.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Prints `value`, or what `table` makes of it.
@@ -121,6 +128,12 @@ mod tests {
             ],
         );
         assert_eq!(text, "NAME  FAILED  STATE\na         12  ended\nlong       3\n");
+    }
+
+    #[test]
+    fn cells_are_for_people() {
+        let list = json!([{"name": "a", "at": "2026-01-02T03:04:05.678901Z", "failed": 3, "error": null}]);
+        assert_eq!(rows(&list, &["name", "at", "failed", "error"]), [["a", "2026-01-02T03:04:05Z", "3", ""]]);
     }
 
     #[test]

@@ -96,12 +96,16 @@ pub async fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 fn table(plan: &Value) -> String {
+    // Whom a boot has to power-cycle is only known when it has looked.
+    let cycled = match plan["power_cycled"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(count) => format!(", of which {count} would be power-cycled"),
+    };
     let mut text = format!(
-        "{} {}: {} components, of which {} would be power-cycled, {} skipped\n",
+        "{} {}: {} components{cycled}, {} skipped\n",
         plan["operation"].as_str().unwrap_or_default(),
         plan["template"].as_str().unwrap_or_default(),
         plan["targeted"],
-        plan["power_cycled"],
         plan["skipped"]
             .as_array()
             .into_iter()

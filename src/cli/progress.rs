@@ -82,12 +82,13 @@ impl Progress {
         }
     }
 
-    /// Leaves the bars as they are.
+    /// Leaves the bars as they are: what is said from now on comes below them.
     pub fn finish(&mut self) {
         if let Self::Bars(bars) = self {
             for bar in bars.steps.values() {
                 bar.abandon();
             }
+            *bars = Bars::default();
         }
     }
 }

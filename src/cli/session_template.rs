@@ -92,10 +92,10 @@ pub async fn run(command: &TemplateCommand) -> Result<Exit, CliError> {
                 Column::Text("NAME"),
                 Column::Number("VERSION"),
                 Column::Number("BOOT SETS"),
-                Column::Text("CREATED"),
+                Column::Text("UPDATED"),
                 Column::Text("DESCRIPTION"),
             ];
-            let keys = ["name", "version", "boot_set_count", "created_at", "description"];
+            let keys = ["name", "version", "boot_set_count", "updated_at", "description"];
             output::print(args.output.output, &value, || {
                 output::table(&columns, output::rows(&value, &keys))
             })?;

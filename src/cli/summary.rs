@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::{
     output::{Column, table},
     view::{ErrorView, EventView, SessionView, StepView},
@@ -123,13 +125,31 @@ pub fn event(event: &EventView) -> String {
     if let Some(actor) = &event.actor {
         let _ = write!(line, " by {actor}");
     }
-    let data = event.data.as_object().into_iter().flatten();
-    for (key, value) in data {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = write!(line, " {key}={value}");
+    for (key, value) in event.data.as_object().into_iter().flatten() {
+        let words = words(value);
+        if !words.is_empty() {
+            let _ = write!(line, " {key}={words}");
+        }
     }
     line.push('\n');
     line
+}
+
+/// Particulars without JSON's punctuation; what is empty is not worth a word.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => {
+            let field = |(key, value): (&String, &Value)| match value {
+                Value::Object(_) => format!("{key} ({})", words(value)),
+                _ => format!("{key} {}", words(value)),
+            };
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn duration(seconds: f64) -> String {
@@ -181,6 +201,26 @@ mod tests {
     fn a_session_that_waits_says_what_to_type() {
         let waiting = SessionView { state: SessionState::Halted, outcome: None, ..partial() };
         assert!(next_commands(&waiting).contains("bosun session resume r1"));
+    }
+
+    #[test]
+    fn events_are_told_without_punctuation() {
+        let told = |data: Value| {
+            let event = json!({"seq": 7, "at": "2026-01-01T03:04:05.678Z", "kind": "results", "actor": null, "data": data});
+            event_line(event)
+        };
+        assert_eq!(
+            told(json!({"steps": {"c/power_off": {"failed": 3, "succeeded": 4}}})),
+            "    7  03:04:05.678  results steps=c/power_off (failed 3, succeeded 4)\n"
+        );
+        assert_eq!(
+            told(json!({"limit": "", "notes": [], "skipped": {}, "previous": null, "members": 4})),
+            "    7  03:04:05.678  results members=4\n"
+        );
+    }
+
+    fn event_line(value: Value) -> String {
+        event(&serde_json::from_value(value).expect("the event reads"))
     }
 
     #[test]
