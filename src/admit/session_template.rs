@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     db,
-    model::session_template::{BootSet, SessionTemplate},
+    model::{
+        options::Options,
+        session_template::{BootSet, SessionTemplate},
+    },
 };
 
 /// What was found in a template. BOS shows its errors, or else its warnings, or else `Valid`.
@@ -54,11 +57,41 @@ impl Admit {
         Ok(findings)
     }
 
+    /// What IMS thinks of a template's images, as BOS asks before it keeps one: what is odd. The image must be made for
+    /// the boot set's architecture.
+    ///
+    /// # Errors
+    /// What is wrong with the first boot set that cannot be kept, in words.
+    pub async fn check_images(
+        &self,
+        template: &SessionTemplate,
+        options: &Options,
+    ) -> Result<Vec<String>, String> {
+        let mut notes = Vec::new();
+        for (key, boot_set) in &template.boot_sets {
+            let at = |message: String| format!("Boot set {key}: {message}");
+            let note = self.check_image(boot_set, options).await.map_err(at)?;
+            notes.extend(note.map(at));
+        }
+        Ok(notes)
+    }
+
+    async fn check_image(&self, boot_set: &BootSet, options: &Options) -> Result<Option<String>, String> {
+        match artifacts::image_id(&boot_set.path) {
+            None => Ok(Some(format!("{} is not the path of an IMS image", boot_set.path))),
+            Some(id) => {
+                let answer = self.services.ims.image(id).await;
+                let arch = boot_set.arch.unwrap_or_default();
+                artifacts::judge_image(id, answer, arch, options).map_err(|error| error.to_string())
+            }
+        }
+    }
+
     async fn validate_boot_set(
         &self,
         boot_set: &BootSet,
         boots: bool,
-        options: &crate::model::options::Options,
+        options: &Options,
         warnings: &mut Vec<String>,
     ) -> Result<(), String> {
         if boot_set.names_nobody() {
@@ -107,16 +140,7 @@ impl Admit {
                 count => format!("{path} contains {count} of initrd"),
             });
         }
-        match artifacts::image_id(path) {
-            None => warnings.push(format!("{path} is not the path of an IMS image")),
-            Some(id) => {
-                let answer = self.services.ims.image(id).await;
-                let arch = boot_set.arch.unwrap_or_default();
-                let note =
-                    artifacts::judge_image(id, answer, arch, options).map_err(|error| error.to_string())?;
-                warnings.extend(note);
-            }
-        }
+        warnings.extend(self.check_image(boot_set, options).await?);
         Ok(())
     }
 }

@@ -107,6 +107,20 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
+/// Whether what a path's percents stand for is UTF-8.
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let decoded = if *first == b'%' { code } else { None };
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8(bytes).is_ok()
+}
+
 /// Bounds the time of every request, and refuses what no path or query of ours can mean.
 async fn guard(request: Request, next: Next) -> Response {
     let uri = request.uri();
@@ -114,10 +128,24 @@ async fn guard(request: Request, next: Next) -> Response {
         return ApiError::bad_request("the URL contains the character NUL").into_response();
     }
     let path = uri.path();
-    let admits = ["/plan", "/sessions", "valid"].iter().any(|part| path.contains(part));
+    if !is_text(path) {
+        return ApiError::bad_request("the path is not UTF-8").into_response();
+    }
+    let admits = ["/plan", "/sessions", "/sessiontemplates", "valid"].iter().any(|part| path.contains(part));
     let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::TimedOut(timeout.as_secs()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_text() {
+        assert!(is_text("/v2/components/a%20b%C3%A4") && is_text("/%") && is_text("/%zz"));
+        assert!(!is_text("/v2/components/%ff"));
     }
 }

@@ -32,6 +32,15 @@ pub enum Shape {
     Boolean,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A string with a grammar of its own.
+    Grammar {
+        /// Most characters.
+        max: usize,
+        /// Whether a string is one of its words.
+        holds: fn(&str) -> bool,
+        /// What it is, as in `'x' is not <this>`.
+        what: &'static str,
+    },
     /// Fields by name; others are refused.
     Object(&'static [Field]),
     /// The same with fields from several lists, and at least one of them given.
@@ -121,10 +130,12 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
             Some(number) => wrong(format!("{number} is not between {min} and {max}")),
             None => not_of("integer"),
         },
-        Shape::Text { .. } | Shape::Name | Shape::NameOrEmpty | Shape::Word(_) => match value.as_str() {
-            Some(text) => check_text(shape, text).map_err(|what| (what, place.clone())),
-            None => not_of("string"),
-        },
+        Shape::Text { .. } | Shape::Name | Shape::NameOrEmpty | Shape::Word(_) | Shape::Grammar { .. } => {
+            match value.as_str() {
+                Some(text) => check_text(shape, text).map_err(|what| (what, place.clone())),
+                None => not_of("string"),
+            }
+        }
         Shape::Object(fields) => find_in_fields(&[fields], value, place),
         Shape::NonEmptyObject(_) if value.as_object().is_some_and(Map::is_empty) => {
             wrong("{} does not have enough properties".to_owned())
@@ -209,6 +220,10 @@ pub fn check_text(shape: &Shape, text: &str) -> Result<(), String> {
         }
         Shape::Word(words) if words.contains(&text) => Ok(()),
         Shape::Word(words) => Err(format!("'{}' is not one of {words:?}", cut(text))),
+        Shape::Grammar { max, holds, .. } if text.chars().take(max + 1).count() <= *max && holds(text) => {
+            Ok(())
+        }
+        Shape::Grammar { what, .. } => Err(format!("'{}' is not {what}", cut(text))),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! Table `session_component_batch`: who takes part in a session, and who was left out at admission.
 
+use std::collections::HashMap;
+
 use crate::model::{
     component::ComponentNo,
     plan::{PlanMember, SliceNo},
@@ -152,6 +154,27 @@ pub async fn skips(conn: &mut Connection, session: &SessionId) -> Result<Vec<Ski
         Ok(Skip { reason: Reason::new(code, row.skip_text), components: row.component_ids })
     });
     skips.collect()
+}
+
+/// The ids of those who take part in each of these sessions, bytewise, joined by commas.
+pub async fn joined_member_names(
+    conn: &mut Connection,
+    sessions: &[SessionId],
+) -> Result<HashMap<SessionId, String>, DbError> {
+    let ids: Vec<i64> = sessions.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select b.session_id, string_agg(c.xname, ',' order by c.xname) as "names!"
+             from session_component_batch b
+             cross join unnest(b.component_ids) m(component_id)
+             join component c on c.component_id = m.component_id
+            where b.session_id = any ($1) and b.slice_no is not null
+            group by b.session_id"#,
+        &ids
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read the members of sessions"))?;
+    Ok(rows.into_iter().map(|row| (SessionId(row.session_id), row.names)).collect())
 }
 
 /// The ids of those who take part in a session, bytewise.

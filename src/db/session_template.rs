@@ -43,6 +43,29 @@ pub async fn put(
     Ok(version)
 }
 
+/// Replaces a template that is still at this version. Whether it was.
+pub async fn replace(
+    conn: &mut Connection,
+    tenant: &str,
+    name: &Name,
+    content: &SessionTemplate,
+    expected: i64,
+) -> Result<bool, DbError> {
+    let version = version(conn, content).await?;
+    let replaced = sqlx::query!(
+        "update session_template set session_template_version_id = $4, updated_at = clock_timestamp()
+          where tenant = $1 and name = $2 and session_template_version_id = $3",
+        tenant,
+        name.as_str(),
+        expected,
+        version
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("change a session template"))?;
+    Ok(replaced.rows_affected() > 0)
+}
+
 /// A template by name.
 pub async fn get(conn: &mut Connection, tenant: &str, name: &str) -> Result<StoredTemplate, DbError> {
     let row = sqlx::query!(

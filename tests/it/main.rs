@@ -5,6 +5,7 @@
 mod admission;
 mod api;
 mod bad_input;
+mod bos;
 mod cli;
 mod crash;
 mod db;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     component_view::{self, show},
     shape,
+    tenant::Tenant,
 };
 use crate::{
     api::{
@@ -39,7 +40,12 @@ pub fn router() -> Router<ApiState> {
         .route("/components/{id}", get(one).put(put).patch(patch).delete(delete))
 }
 
-async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    tenant.refuse()?;
     let wanted = Wanted::read(&query)?;
     let mut conn = db::acquire(&state.pool).await?;
     let components = db::component::list(&mut conn, &wanted.filter()).await?;
@@ -100,7 +106,12 @@ async fn find(state: &ApiState, id: &str) -> Result<Component, ApiError> {
     Ok(db::component::get(&mut conn, id).await?)
 }
 
-async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn one(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    tenant.refuse()?;
     id_in_path(&id)?;
     Ok(Json::ok(show(&find(&state, &id).await?, true)))
 }
@@ -112,9 +123,11 @@ fn id_in_path(id: &str) -> Result<(), ApiError> {
 /// A node's report, gathered with others; or any other change.
 async fn patch(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
+    tenant.refuse()?;
     id_in_path(&id)?;
     let body = body.required()?;
     schema::check(&shape::COMPONENT, &body)?;
@@ -137,9 +150,11 @@ async fn patch(
 
 async fn put(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
+    tenant.refuse()?;
     id_in_path(&id)?;
     let body = body.required()?;
     schema::check(&shape::COMPONENT, &body)?;
@@ -148,16 +163,23 @@ async fn put(
     written.first().map(|component| Json::ok(show(component, false))).ok_or_else(|| reports::unknown(&id))
 }
 
-async fn put_bulk(State(state): State<ApiState>, body: JsonBody) -> Result<Json<Vec<Value>>, ApiError> {
+async fn put_bulk(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    body: JsonBody,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    tenant.refuse()?;
     let written = db::component::patch(&state.pool, list_of(body.required()?)?, Patching::Replace).await?;
     Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()))
 }
 
 async fn patch_bulk(
     State(state): State<ApiState>,
+    tenant: Tenant,
     query: Query,
     body: JsonBody,
 ) -> Result<Json<Vec<Value>>, ApiError> {
+    tenant.refuse()?;
     let how = Patching::Merge { skip_unknown: query.boolean("skip_bad_ids")?.unwrap_or(false) };
     let body = body.required()?;
     if body.is_array() {
@@ -201,7 +223,12 @@ fn list_of(body: Value) -> Result<Vec<(String, ComponentPatch)>, ApiError> {
     patches.collect()
 }
 
-async fn delete(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn delete(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    tenant.refuse()?;
     id_in_path(&id)?;
     let mut conn = db::acquire(&state.pool).await?;
     db::component::delete(&mut conn, &id).await?;

@@ -10,6 +10,7 @@ use crate::{
         ArtifactsPatch, Component, ComponentPatch, EventStats, LastActionPatch, State, StatePatch,
         StatusPatch,
     },
+    model::Timestamp,
 };
 
 /// A record; with `computed`, with the status that follows from it.
@@ -27,7 +28,7 @@ pub fn show(component: &Component, computed: bool) -> Value {
     put("retry_policy", json!(component.retry_policy));
     put("actual_state", state(&component.actual));
     put("desired_state", state(&component.desired));
-    put("staged_state", json!(component.staged));
+    put("staged_state", staged(component.staged.as_ref()));
     let action = &component.last_action;
     put(
         "last_action",
@@ -78,6 +79,18 @@ fn state(state: &State) -> Value {
         ("configuration", json!(state.configuration)),
         ("last_updated", json!(state.updated_at.map(time::show))),
     ])
+}
+
+/// As it was written, with the time as BOS writes it.
+fn staged(document: Option<&Value>) -> Value {
+    let mut shown = json!(document);
+    let at = shown["last_updated"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    if let Some(at) = at {
+        shown["last_updated"] = json!(time::show(at));
+    } else if let Value::Object(fields) = &mut shown {
+        fields.remove("last_updated");
+    }
+    shown
 }
 
 /// The entries that are there; nothing at all without any.

@@ -2,6 +2,7 @@
 
 mod component;
 mod component_view;
+mod options;
 mod session;
 mod session_template;
 mod session_view;
@@ -16,5 +17,9 @@ use super::ApiState;
 
 /// The paths below `/v2`.
 pub fn router() -> Router<ApiState> {
-    version::router().merge(session_template::router()).merge(session::router()).merge(component::router())
+    version::router()
+        .merge(session_template::router())
+        .merge(session::router())
+        .merge(component::router())
+        .merge(options::router())
 }

@@ -19,7 +19,7 @@ use crate::{
         body::{Json, JsonBody},
         name_in_path,
         query::Query,
-        schema::{self, Shape},
+        schema,
     },
     db::{
         self,
@@ -35,14 +35,13 @@ use crate::{
 
 /// What BOS knows; sessions with another operation are not for its clients to see.
 const OPERATIONS: [&str; 3] = ["boot", "reboot", "shutdown"];
-const STATUS: Shape = Shape::Word(&["pending", "running", "complete"]);
 
 /// The paths below `/v2`.
 pub fn router() -> Router<ApiState> {
     Router::new()
         .route("/sessions", get(list).post(create).delete(delete_many))
-        .route("/sessions/{name}", get(one).delete(delete))
-        .route("/sessions/{name}/status", get(status).post(status))
+        .route("/sessions/{name}", get(one).patch(patch).delete(delete))
+        .route("/sessions/{name}/status", get(status).post(save_status))
 }
 
 #[derive(Deserialize)]
@@ -64,6 +63,7 @@ async fn create(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let body = body.required()?;
+    tenant.refuse()?;
     schema::check(&shape::SESSION_CREATE, &body)?;
     let body: Body =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -89,7 +89,7 @@ async fn create(
     let id = db::session::insert_waiting(&mut conn, &new).await?;
     state.waiting.notify_one();
     let session = db::session::get_by_id(&mut conn, &id).await?;
-    Ok(Json(StatusCode::CREATED, session_view::show(&session, &[])))
+    Ok(Json(StatusCode::CREATED, session_view::show(&session, "", None)))
 }
 
 fn check_limit(limit: &str, options: &Options) -> Result<(), ApiError> {
@@ -144,8 +144,24 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &tenant, &name).await?;
-    let members = db::session_component_batch::member_names(&mut conn, &session.id).await?;
-    Ok(Json::ok(session_view::show(&session, &members)))
+    shown_one(&mut conn, &session).await
+}
+
+async fn shown_one(conn: &mut db::Connection, session: &Session) -> Result<Json<Value>, ApiError> {
+    let shown = show_all(conn, std::slice::from_ref(session)).await?;
+    Ok(Json::ok(shown.into_iter().next().unwrap_or_default()))
+}
+
+/// Sessions as they are shown, with two statements for all of them.
+async fn show_all(conn: &mut db::Connection, sessions: &[Session]) -> Result<Vec<Value>, ApiError> {
+    let ids: Vec<_> = sessions.iter().map(|session| session.id).collect();
+    let members = db::session_component_batch::joined_member_names(conn, &ids).await?;
+    let records = db::session_record::list(conn, &ids).await?;
+    let show = |session: &Session| {
+        let members = members.get(&session.id).map_or("", String::as_str);
+        session_view::show(session, members, records.get(&session.id))
+    };
+    Ok(sessions.iter().map(show).collect())
 }
 
 async fn list(
@@ -154,21 +170,20 @@ async fn list(
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let sessions = wanted(&mut conn, &tenant, &query).await?;
-    let mut shown = Vec::with_capacity(sessions.len());
-    for session in &sessions {
-        let members = db::session_component_batch::member_names(&mut conn, &session.id).await?;
-        shown.push(session_view::show(session, &members));
-    }
-    Ok(Json::ok(shown))
+    let sessions = wanted(&mut conn, tenant.filter(), &query).await?;
+    Ok(Json::ok(show_all(&mut conn, &sessions).await?))
 }
 
 /// The sessions a query asks for.
-async fn wanted(conn: &mut db::Connection, tenant: &Tenant, query: &Query) -> Result<Vec<Session>, ApiError> {
+async fn wanted(
+    conn: &mut db::Connection,
+    tenant: Option<&str>,
+    query: &Query,
+) -> Result<Vec<Session>, ApiError> {
     let age = |name: &str| query.text(name).map(time::age).transpose();
     let (min_age, max_age) = (age("min_age")?, age("max_age")?);
-    let label = query.checked("status", &STATUS)?;
-    let filter = SessionFilter { tenant: tenant.filter(), ..SessionFilter::default() };
+    let label = query.checked("status", &shape::SESSION_LABEL)?;
+    let filter = SessionFilter { tenant, ..SessionFilter::default() };
     let sessions = db::session::list(conn, &filter).await?;
     let fits = |session: &Session| {
         let age = session.now - session.created_at;
@@ -178,6 +193,25 @@ async fn wanted(conn: &mut db::Connection, tenant: &Tenant, query: &Query) -> Re
             && label.is_none_or(|label| session_view::label(session.state) == label)
     };
     Ok(sessions.into_iter().filter(fits).collect())
+}
+
+/// What BOS's own operators do. Here it changes what is shown, never what is done.
+async fn patch(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let body = body.required()?;
+    schema::check(&shape::SESSION_UPDATE, &body)?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
+    if body.as_object().is_some_and(|body| !body.is_empty()) {
+        let status = body.get("status").cloned().unwrap_or_else(|| json!({}));
+        let (components, label) = (body["components"].as_str(), session_view::label(session.state));
+        db::session_record::patch(&mut conn, &session.id, components, &status, label).await?;
+    }
+    shown_one(&mut conn, &session).await
 }
 
 async fn delete(
@@ -192,7 +226,8 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Without any filter only what is complete: BOS deletes everything then, and nobody has ever wanted that.
+/// Without any filter only what is complete: BOS deletes everything then, and nobody has ever wanted that. Without a
+/// tenant only what is nobody's.
 async fn delete_many(
     State(state): State<ApiState>,
     tenant: Tenant,
@@ -200,7 +235,7 @@ async fn delete_many(
     query: Query,
 ) -> Result<Response, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let mut sessions = wanted(&mut conn, &tenant, &query).await?;
+    let mut sessions = wanted(&mut conn, Some(&tenant.0), &query).await?;
     if ["min_age", "max_age", "status"].iter().all(|name| query.text(name).is_none()) {
         sessions.retain(|session| session.state == SessionState::Ended);
     }
@@ -211,8 +246,9 @@ async fn delete_many(
 /// What is not over is cancelled: nothing that nobody can see any more goes on acting.
 async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) -> Result<(), ApiError> {
     for session in sessions.iter().filter(|session| session.state != SessionState::Ended) {
-        if session.state == SessionState::Waiting {
-            db::session::reject(conn, &session.id, "deleted before it was admitted").await?;
+        let waited = session.state == SessionState::Waiting
+            && db::session::reject(conn, &session.id, "deleted before it was admitted").await?;
+        if waited || session.state == SessionState::Cancelling {
             continue;
         }
         let cancel = CommandRequest {
@@ -228,6 +264,7 @@ async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) 
     Ok(())
 }
 
+/// What was saved of a session that is over; else as it is now.
 async fn status(
     State(state): State<ApiState>,
     tenant: Tenant,
@@ -235,7 +272,32 @@ async fn status(
 ) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &tenant, &name).await?;
-    let counts = db::session::counts(&mut conn, &session.id).await?;
-    let failures = db::result::failures(&mut conn, &session.id, session_view::NAMES_SHOWN + 1).await?;
-    Ok(Json::ok(session_view::status(&session, counts, &failures)))
+    let record = db::session_record::list(&mut conn, &[session.id]).await?.remove(&session.id);
+    match (session.ended_at, record.and_then(|record| record.saved)) {
+        // What was saved before the end tells of another time.
+        (Some(ended), Some((saved, at))) if at >= ended => Ok(Json::ok(saved)),
+        _ => Ok(Json::ok(live_status(&mut conn, &session).await?)),
+    }
+}
+
+async fn save_status(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
+    let status = live_status(&mut conn, &session).await?;
+    db::session_record::save_status(&mut conn, &session.id, &status).await?;
+    Ok(Json::ok(status))
+}
+
+async fn live_status(conn: &mut db::Connection, session: &Session) -> Result<Value, ApiError> {
+    let counts = match session.state {
+        SessionState::Ended => session_view::final_counts(session),
+        _ => db::session::counts(conn, &session.id).await?,
+    };
+    let staged = db::staged::count(conn, session.new.name.as_str()).await?;
+    let failures = db::result::failures(conn, &session.id, session_view::NAMES_SHOWN + 1).await?;
+    Ok(session_view::status(session, counts, staged, &failures))
 }

@@ -17,9 +17,12 @@ use crate::{
         name_in_path, schema,
         session_template::{canonical, read, show},
     },
-    db,
+    db::{self, session_template::StoredTemplate},
+    model::{options::Options, session_template::SessionTemplate},
 };
 
+/// How often a change is tried while others change the same template.
+const PATCH_TRIES: usize = 10;
 const CREATE_PREFIX: &str = "The session template could not be created: ";
 const PATCH_PREFIX: &str = "The session template could not be patched: ";
 
@@ -44,11 +47,7 @@ async fn one(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     name_in_path(&name)?;
-    let mut conn = db::acquire(&state.pool).await?;
-    let template = db::session_template::get(&mut conn, &tenant.0, &name)
-        .await
-        .map_err(|error| missing(error, &tenant, &name))?;
-    Ok(Json::ok(show(&template)))
+    Ok(Json::ok(show(&find(&state, &tenant, &name).await?)))
 }
 
 async fn put(
@@ -57,15 +56,31 @@ async fn put(
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
+    tenant.refuse()?;
     let parsed = name_in_path(&name)?;
     let options = state.options().await?;
     let template = read(&shape::SESSION_TEMPLATE, body.required()?, options.reject_nids, CREATE_PREFIX)?;
+    check_images(&state, &template, &options, CREATE_PREFIX).await?;
     let mut conn = db::acquire(&state.pool).await?;
     db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
     let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
     Ok(Json::ok(show(&stored)))
 }
 
+async fn check_images(
+    state: &ApiState,
+    template: &SessionTemplate,
+    options: &Options,
+    prefix: &str,
+) -> Result<(), ApiError> {
+    let notes = state.admit.check_images(template, options).await;
+    for note in notes.map_err(|wrong| ApiError::bad_request(format!("{prefix}{wrong}")))? {
+        tracing::warn!("session template accepted: {note}");
+    }
+    Ok(())
+}
+
+/// Tried again when somebody else changed the template in the meantime: no change is lost.
 async fn patch(
     State(state): State<ApiState>,
     tenant: Tenant,
@@ -76,16 +91,23 @@ async fn patch(
     let patch = body.required()?;
     schema::check(&shape::SESSION_TEMPLATE_PATCH, &patch)?;
     let options = state.options().await?;
+    for _ in 0..PATCH_TRIES {
+        let stored = find(&state, &tenant, &name).await?;
+        let mut merged = json!(stored.content);
+        merge(&mut merged, patch.clone());
+        let template = canonical(merged, options.reject_nids, PATCH_PREFIX)?;
+        check_images(&state, &template, &options, PATCH_PREFIX).await?;
+        let mut conn = db::acquire(&state.pool).await?;
+        if db::session_template::replace(&mut conn, &tenant.0, &parsed, &template, stored.version).await? {
+            return Ok(Json::ok(show(&StoredTemplate { content: template, ..stored })));
+        }
+    }
+    Err(ApiError::Unavailable(format!("session template '{name}' is being changed by others; try again")))
+}
+
+async fn find(state: &ApiState, tenant: &Tenant, name: &str) -> Result<StoredTemplate, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let stored = db::session_template::get(&mut conn, &tenant.0, &name)
-        .await
-        .map_err(|error| missing(error, &tenant, &name))?;
-    let mut merged = json!(stored.content);
-    merge(&mut merged, patch);
-    let template = canonical(merged, options.reject_nids, PATCH_PREFIX)?;
-    db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
-    let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
-    Ok(Json::ok(show(&stored)))
+    db::session_template::get(&mut conn, &tenant.0, name).await.map_err(|error| missing(error, tenant, name))
 }
 
 /// BOS's merge: `cfs` field by field, boot sets key by key with their `cfs` one level deeper, the rest replaced. A boot
@@ -139,11 +161,7 @@ async fn validate(
     Path(name): Path<String>,
 ) -> Result<Json<String>, ApiError> {
     name_in_path(&name)?;
-    let mut conn = db::acquire(&state.pool).await?;
-    let template = db::session_template::get(&mut conn, &tenant.0, &name)
-        .await
-        .map_err(|error| missing(error, &tenant, &name))?;
-    drop(conn);
+    let template = find(&state, &tenant, &name).await?;
     let found = state.admit.validate_template(&name, &template.content, true).await?;
     Ok(Json::ok(found.text()))
 }

@@ -9,6 +9,7 @@ use crate::{
     db::{
         result::FailureGroup,
         session::{Counts, Session},
+        session_record::SessionRecord,
     },
     model::session::SessionState,
 };
@@ -16,9 +17,23 @@ use crate::{
 /// How many components of one error are named.
 pub const NAMES_SHOWN: i32 = 10;
 
-/// A session with its members.
-pub fn show(session: &Session, members: &[String]) -> Value {
+/// A session with its members, as it is shown unless somebody wrote something over it.
+pub fn show(session: &Session, members: &str, record: Option<&SessionRecord>) -> Value {
     let new = &session.new;
+    let mut status = json!({
+        "status": label(session.state),
+        "start_time": time::show(session.created_at),
+        "end_time": session.ended_at.map(time::show),
+        "error": session.error,
+    });
+    if let (Some(status), Some(written)) =
+        (status.as_object_mut(), record.and_then(|record| record.status.as_object()))
+    {
+        let moved_on = record.is_some_and(|record| record.over_label != label(session.state));
+        let counts = |field: &str| !(moved_on && ["status", "end_time"].contains(&field));
+        let written = written.iter().filter(|(field, _)| counts(field));
+        status.extend(written.map(|(field, value)| (field.clone(), value.clone())));
+    }
     json!({
         "name": new.name,
         "tenant": if new.tenant.is_empty() { Value::Null } else { json!(new.tenant) },
@@ -27,13 +42,8 @@ pub fn show(session: &Session, members: &[String]) -> Value {
         "limit": new.limit,
         "stage": new.stage,
         "include_disabled": new.include_disabled,
-        "components": members.join(","),
-        "status": {
-            "status": label(session.state),
-            "start_time": time::show(session.created_at),
-            "end_time": session.ended_at.map(time::show),
-            "error": session.error,
-        },
+        "components": record.and_then(|record| record.components.as_deref()).unwrap_or(members),
+        "status": status,
     })
 }
 
@@ -46,8 +56,20 @@ pub fn label(state: SessionState) -> &'static str {
     }
 }
 
+/// What a session that is over has come to, whoever has its components now.
+pub fn final_counts(session: &Session) -> Counts {
+    Counts {
+        components: i64::from(session.members - session.skipped_at_admission),
+        succeeded: session.succeeded.into(),
+        failed: session.failed.into(),
+        skipped: i64::from(session.skipped - session.skipped_at_admission),
+        ..Counts::default()
+    }
+}
+
 /// BOS's extended status.
-pub fn status(session: &Session, counts: Counts, failures: &[FailureGroup]) -> Value {
+pub fn status(session: &Session, mut counts: Counts, staged: i64, failures: &[FailureGroup]) -> Value {
+    counts.components += staged;
     let percent = |count: i64| {
         if counts.components == 0 {
             return 0.0;
@@ -85,7 +107,7 @@ pub fn status(session: &Session, counts: Counts, failures: &[FailureGroup]) -> V
         },
         "percent_successful": percent(counts.succeeded),
         "percent_failed": percent(counts.failed),
-        "percent_staged": 0.0,
+        "percent_staged": percent(staged),
         "error_summary": errors,
         "timing": {
             "start_time": time::show(session.created_at),

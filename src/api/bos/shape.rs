@@ -1,5 +1,6 @@
 //! The shapes of BOS v2's request bodies, with the bounds of its contract.
 
+use super::time;
 use crate::api::schema::{Field, Shape, optional, required, some_text, text};
 
 /// BOS's bound of most strings.
@@ -159,3 +160,67 @@ const COMPONENT_FILTERS: Shape = Shape::Object(&[
     optional("ids", &Shape::Nullable(&text(65_535))),
     optional("session", &Shape::Nullable(&Shape::NameOrEmpty)),
 ]);
+
+/// PATCH of a session: what BOS's own operators write.
+pub const SESSION_UPDATE: Shape = Shape::Object(&[
+    optional("components", &COMPONENTS_LONG),
+    optional(
+        "status",
+        &Shape::Object(&[
+            optional("start_time", &NAME_LONG),
+            optional("end_time", &Shape::Nullable(&NAME_LONG)),
+            optional("status", &SESSION_LABEL),
+            optional("error", &Shape::Nullable(&text(65_536))),
+        ]),
+    ),
+]);
+
+/// BOS's words for where a session is.
+pub const SESSION_LABEL: Shape = Shape::Word(&["pending", "running", "complete"]);
+
+const READ_TIMEOUT: Shape = Shape::Integer { min: 10, max: 86_400 };
+const SECONDS: Shape = Shape::Integer { min: 0, max: 1_048_576 };
+
+/// The options that mean something; BOS takes any others, too.
+pub const OPTIONS: &[Field] = &[
+    optional("bss_read_timeout", &READ_TIMEOUT),
+    optional("cfs_read_timeout", &READ_TIMEOUT),
+    optional("hsm_read_timeout", &READ_TIMEOUT),
+    optional("ims_read_timeout", &READ_TIMEOUT),
+    optional("pcs_read_timeout", &READ_TIMEOUT),
+    optional(
+        "cleanup_completed_session_ttl",
+        &Shape::Grammar {
+            max: 8,
+            holds: time::is_age,
+            what: "an age, as in 30m, 12h, 7d or 2w, or 0 for never",
+        },
+    ),
+    optional("clear_stage", &Shape::Boolean),
+    optional(
+        "component_actual_state_ttl",
+        &Shape::Grammar { max: 8, holds: time::is_time_to_live, what: "a time, as in 4h, 7d or 2w" },
+    ),
+    optional("default_retry_policy", &ATTEMPTS),
+    optional("discovery_frequency", &Shape::Integer { min: 0, max: 33_554_432 }),
+    optional("ims_errors_fatal", &Shape::Boolean),
+    optional("ims_images_must_exist", &Shape::Boolean),
+    optional(
+        "logging_level",
+        &Shape::Grammar {
+            max: 8,
+            holds: |text| {
+                ["debug", "info", "warning", "error", "critical"]
+                    .contains(&text.to_ascii_lowercase().as_str())
+            },
+            what: "one of debug, info, warning, error, critical",
+        },
+    ),
+    optional("max_boot_wait_time", &SECONDS),
+    optional("max_component_batch_size", &Shape::Integer { min: 0, max: 131_071 }),
+    optional("max_power_off_wait_time", &SECONDS),
+    optional("max_power_on_wait_time", &SECONDS),
+    optional("polling_frequency", &SECONDS),
+    optional("reject_nids", &Shape::Boolean),
+    optional("session_limit_required", &Shape::Boolean),
+];

@@ -31,6 +31,23 @@ impl Tenant {
         (!self.0.is_empty()).then_some(self.0.as_str())
     }
 
+    /// Refuses every tenant: this version cannot ask whose nodes are whose, and acting on everybody's is worse.
+    ///
+    /// # Errors
+    /// 400, as BOS answers a tenant that it does not know.
+    pub fn refuse(&self) -> Result<(), ApiError> {
+        match self.filter() {
+            None => Ok(()),
+            Some(tenant) => Err(ApiError::BadRequest {
+                title: "Invalid tenant",
+                detail: format!(
+                    "Data not found for tenant {tenant}: this version of bosun does not know tenants; ask without \
+                     Cray-Tenant-Name"
+                ),
+            }),
+        }
+    }
+
     /// `for tenant 't' `, as BOS words it.
     pub fn words(&self) -> String {
         if self.0.is_empty() { String::new() } else { format!("for tenant '{}' ", self.0) }

@@ -58,6 +58,16 @@ pub fn age(text: &str) -> Result<TimeDelta, ApiError> {
     TimeDelta::try_minutes(minutes).ok_or_else(bad)
 }
 
+/// Whether it is an age, as `cleanup_completed_session_ttl` takes it.
+pub fn is_age(text: &str) -> bool {
+    age(text).is_ok()
+}
+
+/// Whether it is a time that is not nothing, of whole hours at least.
+pub fn is_time_to_live(text: &str) -> bool {
+    age(text).is_ok_and(|age| age > TimeDelta::zero()) && !text.ends_with(['m', 'M'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +83,8 @@ mod tests {
     fn ages_are_bounded() {
         assert_eq!(age("7d").expect("an age"), TimeDelta::days(7));
         assert_eq!(age("0W").expect("an age"), TimeDelta::zero());
+        assert!(is_time_to_live("4h") && is_time_to_live("2W"));
+        assert!(!is_time_to_live("30m") && !is_time_to_live("0h") && !is_time_to_live("0"));
         for wrong in ["", "7", "07d", "-1d", "1.5h", "d", "9999999999d", "7ä"] {
             assert!(age(wrong).is_err(), "{wrong}");
         }

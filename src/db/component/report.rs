@@ -29,10 +29,11 @@ pub async fn report(
     let rows = sqlx::query!(
         r#"with reported as materialized (
              select c.component_id, w.token, p.claimed_by, t.boot_artifacts_id,
-                    $3 and c.enabled and p.phase <> '' and p.last_action <> 'powering_on' as refused
+                    $3 and r.enabled and r.status <> 'stable' and r.action is distinct from 'powering_on' as refused
                from unnest($1::text[], $2::text[]) w(xname, token)
                join lateral (select * from component x where x.xname = w.xname and x.retired_at is null) c on true
                join lateral (select * from component_progress y where y.component_id = c.component_id) p on true
+               join lateral (select * from component_record y where y.component_id = c.component_id) r on true
                left join lateral (select * from boot_token z where z.token = w.token) t on true),
            locked as materialized (
              select x.component_id

@@ -1,0 +1,119 @@
+//! §1.6 and §4.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{refused, until};
+use crate::support::{app::fast, server::Server};
+
+const OPTIONS: &str = "/v2/options";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_have_defaults_bounds_and_a_memory() {
+    let server = Server::new(fast(2)).await;
+    let defaults = json!({
+        "bss_read_timeout": 20, "cfs_read_timeout": 20, "hsm_read_timeout": 20, "ims_read_timeout": 20,
+        "pcs_read_timeout": 20, "cleanup_completed_session_ttl": "7d", "clear_stage": false,
+        "component_actual_state_ttl": "4h", "default_retry_policy": 3, "discovery_frequency": 300,
+        "ims_errors_fatal": false, "ims_images_must_exist": false, "logging_level": "INFO",
+        "max_boot_wait_time": 1200, "max_component_batch_size": 2800, "max_power_off_wait_time": 300,
+        "max_power_on_wait_time": 120, "polling_frequency": 15, "reject_nids": false,
+        "session_limit_required": false,
+    });
+    assert_eq!(server.ok(Method::GET, OPTIONS, None).await, defaults);
+    let patched = server
+        .ok(
+            Method::PATCH,
+            OPTIONS,
+            Some(json!({"polling_frequency": 5, "disable_components_on_completion": [1]})),
+        )
+        .await;
+    assert_eq!((&patched["polling_frequency"], &patched["clear_stage"]), (&json!(5), &json!(false)));
+    assert_eq!(patched["disable_components_on_completion"], json!([1]));
+    let mut kept = defaults.clone();
+    kept["polling_frequency"] = json!(5);
+    assert_eq!(server.ok(Method::GET, OPTIONS, None).await, kept);
+    for (option, least, most) in [
+        ("bss_read_timeout", 10, 86_400),
+        ("cfs_read_timeout", 10, 86_400),
+        ("hsm_read_timeout", 10, 86_400),
+        ("ims_read_timeout", 10, 86_400),
+        ("pcs_read_timeout", 10, 86_400),
+        ("default_retry_policy", 0, 1_048_576),
+        ("discovery_frequency", 0, 33_554_432),
+        ("max_boot_wait_time", 0, 1_048_576),
+        ("max_component_batch_size", 0, 131_071),
+        ("max_power_off_wait_time", 0, 1_048_576),
+        ("max_power_on_wait_time", 0, 1_048_576),
+        ("polling_frequency", 0, 1_048_576),
+    ] {
+        for good in [least, most] {
+            let patched = server.ok(Method::PATCH, OPTIONS, Some(json!({ option: good }))).await;
+            assert_eq!(patched[option], good, "{option}");
+        }
+        for bad in [json!(least - 1), json!(most + 1), json!("20"), json!(20.0), json!(true), json!(null)] {
+            refused(&server, Method::PATCH, OPTIONS, Some(json!({ option: bad })), 400).await;
+        }
+    }
+    for option in
+        ["clear_stage", "ims_errors_fatal", "ims_images_must_exist", "reject_nids", "session_limit_required"]
+    {
+        for bad in [json!("true"), json!(1), json!(null)] {
+            refused(&server, Method::PATCH, OPTIONS, Some(json!({ option: bad })), 400).await;
+        }
+    }
+    for (option, good, bad) in [
+        (
+            "cleanup_completed_session_ttl",
+            vec!["0", "0d", "7D", "30m", "2w"],
+            vec!["", "7", "1.5h", "-1d", "07d", "d"],
+        ),
+        ("component_actual_state_ttl", vec!["1h", "4H", "2w"], vec!["0", "0h", "30m", "4", "04h", ""]),
+        ("logging_level", vec!["debug", "Info", "CRITICAL"], vec!["", "trace", "info "]),
+    ] {
+        for good in good {
+            assert_eq!(server.ok(Method::PATCH, OPTIONS, Some(json!({ option: good }))).await[option], good);
+        }
+        for bad in bad {
+            refused(&server, Method::PATCH, OPTIONS, Some(json!({ option: bad })), 400).await;
+        }
+    }
+    assert_eq!(server.ok(Method::GET, OPTIONS, None).await["logging_level"], "CRITICAL");
+    // One that is wrong keeps the others out.
+    refused(&server, Method::PATCH, OPTIONS, Some(json!({"clear_stage": true, "reject_nids": 1})), 400).await;
+    assert_eq!(server.ok(Method::GET, OPTIONS, None).await["clear_stage"], false);
+    for bad in [json!({}), json!([]), json!("x"), json!(1)] {
+        refused(&server, Method::PATCH, OPTIONS, Some(bad), 400).await;
+    }
+    let many: serde_json::Map<_, _> = (0..1025).map(|n| (format!("o{n}"), json!(n))).collect();
+    refused(&server, Method::PATCH, OPTIONS, Some(many.into()), 400).await;
+    refused(&server, Method::PUT, OPTIONS, Some(json!({"clear_stage": true})), 405).await;
+    refused(&server, Method::DELETE, OPTIONS, None, 405).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_are_used() {
+    let server = Server::new(fast(2)).await;
+    let session = |limit: &str| json!({"operation": "shutdown", "template_name": "demo", "limit": limit});
+    server
+        .ok(Method::PATCH, OPTIONS, Some(json!({"session_limit_required": true, "reject_nids": true})))
+        .await;
+    refused(&server, Method::POST, "/v2/sessions", Some(session("")), 400).await;
+    for nids in ["nid000001", "x1c0s0b0n0,nid000002", "&nid1", "!nid1"] {
+        let said = refused(&server, Method::POST, "/v2/sessions", Some(session(nids)), 400).await;
+        assert!(said.starts_with("reject_nids: "), "{said}");
+    }
+    let template = json!({"boot_sets": {"c": {"path": "p", "type": "s3", "node_list": ["nid1"]}}});
+    let path = "/v2/sessiontemplates/nids";
+    let said = refused(&server, Method::PUT, path, Some(template.clone()), 400).await;
+    assert_eq!(said, "The session template could not be created: Boot set c: Has NID in 'node_list'");
+    server.ok(Method::PATCH, OPTIONS, Some(json!({"reject_nids": false}))).await;
+    server.ok(Method::PUT, path, Some(template)).await;
+    server.ok(Method::PATCH, OPTIONS, Some(json!({"component_actual_state_ttl": "3h"}))).await;
+    let boot = json!({"name": "b", "operation": "boot", "template_name": "demo", "limit": "*"});
+    server.ok(Method::POST, "/v2/sessions", Some(boot)).await;
+    until(&server, "/v2/sessions/b", |session| session["status"]["status"] == "complete").await;
+    let booted = &server.ok(Method::GET, "/v2/components?session=b", None).await[0];
+    let parameters = booted["desired_state"]["boot_artifacts"]["kernel_parameters"].as_str().unwrap();
+    assert!(parameters.ends_with(" bos_update_frequency=3h"), "{parameters}");
+}
