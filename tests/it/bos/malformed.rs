@@ -134,7 +134,6 @@ async fn hostile_paths_and_queries_are_refused() {
         ("/v2/components/%00", 400),
         ("/v2/components/%ff%fe", 400),
         ("/v2/sessions/%c3%28", 400),
-        ("/v2/sessions/%2e%2e", 400),
         ("/v2/sessiontemplates/%20", 400),
         ("/v2/sessions?status=%00", 400),
         ("/v2/sessions?min_age=%F0%9F%92%A9", 400),
