@@ -26,6 +26,7 @@ mod resolve;
 mod retry;
 mod session;
 mod session_template;
+mod staged;
 mod waiting;
 
 pub use artifacts::ArtifactProblem;
@@ -34,6 +35,7 @@ pub use db::session::Api;
 pub use rejection::{Claim, Rejection};
 pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;
+pub use staged::{APPLIES, staged_state};
 pub use waiting::Pass;
 
 /// Admits sessions.

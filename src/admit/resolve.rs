@@ -40,12 +40,11 @@ const FAILED_OF: &str = "@failed:";
 
 impl Admit {
     pub(super) async fn resolve(&self, request: &SessionRequest) -> Result<Resolved<'_>, Rejection> {
-        if request.stage || !request.tenant.is_empty() {
+        if !request.tenant.is_empty() {
             // Acting without them would touch nodes that nobody meant.
-            let what = if request.stage { "staged sessions are" } else { "sessions of tenants are" };
-            return Err(Rejection::Invalid(format!(
-                "{what} not supported by this version; nothing was changed"
-            )));
+            return Err(Rejection::Invalid(
+                "sessions of tenants are not supported by this version; nothing was changed".to_owned(),
+            ));
         }
         let declared = self.workflows.get(&request.operation).ok_or_else(|| {
             let known: Vec<&str> = self.workflows.operations().collect();
@@ -201,7 +200,7 @@ impl Admit {
 
 impl Resolved<'_> {
     /// The configuration of a boot set's members.
-    fn configuration(&self, boot_set: &str) -> Option<&str> {
+    pub(super) fn configuration(&self, boot_set: &str) -> Option<&str> {
         self.template.configuration(self.template.boot_sets.get(boot_set)?)
     }
 }

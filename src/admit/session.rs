@@ -55,6 +55,11 @@ impl Admit {
         request: SessionRequest,
         waiting: Option<SessionId>,
     ) -> Result<Admitted, Rejection> {
+        if request.stage {
+            return Err(Rejection::Invalid(
+                "a staged session waits to be applied; nothing was changed".to_owned(),
+            ));
+        }
         let resolved = self.resolve(&request).await?;
         let numbers = self.numbers(&resolved.selection.ids().collect::<Vec<_>>()).await?;
         let skipped = resolved.selection.skips_by_reason();

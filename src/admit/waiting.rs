@@ -37,8 +37,13 @@ impl Admit {
             let patient = (session.now - session.created_at)
                 .to_std()
                 .is_ok_and(|waited| waited < self.settings.service_patience);
-            match self.admit(request(&session), Some(session.id)).await {
-                Ok(_) => pass.admitted += 1,
+            let asked = request(&session);
+            let done = match asked.stage {
+                true => self.stage(&session, &asked).await.map(drop),
+                false => self.admit(asked, Some(session.id)).await.map(drop),
+            };
+            match done {
+                Ok(()) => pass.admitted += 1,
                 Err(error @ Rejection::Database(_)) => return Err(error),
                 Err(error) if error.is_temporary() && patient => {
                     pass.waits_for = Some(error.to_string());
@@ -47,6 +52,7 @@ impl Admit {
                 // Cancelled or deleted in the meantime: nothing is left to be admitted.
                 Err(Rejection::NameTaken(_)) => {}
                 Err(error) => {
+                    self.refuse_staged(&session, &error.to_string()).await?;
                     let mut conn = db::acquire(&self.pool).await?;
                     if db::session::reject(&mut conn, &session.id, &error.to_string()).await? {
                         pass.rejected += 1;

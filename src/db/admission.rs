@@ -77,9 +77,9 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     let numbers = artifact_numbers(conn, plan).await?;
     let template = session_template::version(conn, template).await?;
     let workflow = workflow::find_or_insert(conn, &new.operation, workflow).await?;
-    let id = match waiting {
+    let (id, shown_name) = match waiting {
         Some(id) => still_waiting(conn, *id, &new.name).await?,
-        None => session::insert_waiting(conn, new).await?,
+        None => (session::insert_waiting(conn, new).await?, new.name.to_string()),
     };
     let holders = claim::take_all(conn, id, &ids).await?;
     if !holders.is_empty() {
@@ -87,7 +87,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     }
     let configurations: Vec<Option<&str>> = plan.slices.iter().map(|s| s.configuration.as_deref()).collect();
     let wish = Wish {
-        session_name: new.name.as_str(),
+        session_name: &shown_name,
         artifacts: &numbers,
         configurations: &configurations,
         keeps_artifacts: plan.steps.iter().any(|step| only_configures(&step.verb)),
@@ -135,17 +135,23 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     Ok(Admitted::Session(id))
 }
 
-/// Holds a waiting session until the transaction ends, so that nobody cancels it in the meantime.
-async fn still_waiting(conn: &mut Connection, id: SessionId, name: &Name) -> Result<SessionId, DbError> {
-    let waits = sqlx::query_scalar!(
-        "select session_id from session where session_id = $1 and state = 'waiting' for update",
+/// Holds a waiting session until the transaction ends, so that nobody cancels it in the meantime. Its number, and the
+/// name that its components show: of the session that staged them, if it applies one.
+async fn still_waiting(
+    conn: &mut Connection,
+    id: SessionId,
+    name: &Name,
+) -> Result<(SessionId, String), DbError> {
+    let waits = sqlx::query!(
+        r#"select session_id, coalesce(request->>'applies', name) as "shown_name!" from session
+            where session_id = $1 and state = 'waiting' for update"#,
         id.0
     )
     .fetch_optional(conn)
     .await
     .map_err(doing("admit a session"))?;
     waits
-        .map(SessionId)
+        .map(|row| (SessionId(row.session_id), row.shown_name))
         .ok_or_else(|| DbError::Conflict { what: format!("Session '{name}' does not wait any more") })
 }
 
@@ -207,7 +213,7 @@ async fn readmit_in(
 ) -> Result<Admitted, DbError> {
     claim::lock(conn).await?;
     let row = sqlx::query!(
-        r#"select s.name, s.operation from session_lease l join session s on s.session_id = l.session_id
+        r#"select coalesce(s.request->>'applies', s.name) as "name!", s.operation from session_lease l join session s on s.session_id = l.session_id
             where l.session_id = $1 and s.state <> 'waiting' for update of l"#,
         id.0
     )

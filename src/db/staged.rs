@@ -1,6 +1,13 @@
-//! `component.staged_state`: what `applystaged` would make of components.
+//! `component.staged_state`: what `applystaged` would make of components; and the sessions that staged it.
+//!
+//! Applying starts a session of its own, which keeps in `request.applies` the name of the one that staged: its components
+//! show that name, as in BOS, and BOS's clients do not see it.
 
-use super::{Connection, DbError, error::doing};
+use serde_json::Value;
+
+use crate::model::session::SessionId;
+
+use super::{Connection, DbError, error::doing, session::Counts};
 
 /// How many components a session has staged and nobody has applied.
 pub async fn count(conn: &mut Connection, session: &str) -> Result<i64, DbError> {
@@ -11,4 +18,74 @@ pub async fn count(conn: &mut Connection, session: &str) -> Result<i64, DbError>
     .fetch_one(conn)
     .await
     .map_err(doing("count staged components"))
+}
+
+/// BOS's own count of a session: the components that name it, by what they show.
+pub async fn applied_counts(conn: &mut Connection, session: &str) -> Result<Counts, DbError> {
+    sqlx::query_as!(
+        Counts,
+        r#"select count(*) as "components!",
+                  count(*) filter (where active and phase = 'powering_off') as "powering_off!",
+                  count(*) filter (where active and phase = 'powering_on') as "powering_on!",
+                  count(*) filter (where active and phase = 'configuring') as "configuring!",
+                  count(*) filter (where active and coalesce(phase, '') = '') as "resting!",
+                  count(*) filter (where not coalesce(enabled, false) and status = 'stable') as "succeeded!",
+                  count(*) filter (where status = 'failed') as "failed!", 0::int8 as "skipped!"
+             from (select phase, enabled, status,
+                          coalesce(enabled, false) and status_override is distinct from 'on_hold' as active
+                     from component_record where session = $1) c"#,
+        session
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(doing("count a session's components"))
+}
+
+/// Ends a waiting session that has staged its components, and keeps which version of its template it staged. Whether
+/// it was still waiting.
+pub async fn end(
+    conn: &mut Connection,
+    id: &SessionId,
+    tenant: &str,
+    template: &str,
+) -> Result<bool, DbError> {
+    let ended = sqlx::query!(
+        "update session
+            set state = 'ended', outcome = 'succeeded', started_at = clock_timestamp(), ended_at = clock_timestamp(),
+                session_template_version_id = (
+                  select session_template_version_id from session_template where tenant = $2 and name = $3)
+          where session_id = $1 and state = 'waiting'",
+        id.0,
+        tenant,
+        template
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("end a staged session"))?;
+    Ok(ended.rows_affected() > 0)
+}
+
+/// The version of its template that a session has staged.
+pub async fn template_version(conn: &mut Connection, id: &SessionId) -> Result<Option<i64>, DbError> {
+    sqlx::query_scalar!("select session_template_version_id from session where session_id = $1", id.0)
+        .fetch_one(conn)
+        .await
+        .map_err(doing("read what a session staged"))
+}
+
+/// Puts this in the place of what is staged for components.
+pub async fn replace(conn: &mut Connection, xnames: &[String], staged: &Value) -> Result<(), DbError> {
+    sqlx::query!(
+        "with locked as materialized (
+           select component_id from component where xname = any ($1) and retired_at is null
+            order by component_id for update)
+         update component set staged_state = $2 || jsonb_build_object('last_updated', clock_timestamp())
+          where component_id = any (array(select component_id from locked))",
+        xnames,
+        staged
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("write what is staged"))?;
+    Ok(())
 }

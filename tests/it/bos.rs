@@ -5,6 +5,7 @@ mod malformed;
 mod options;
 mod session;
 mod session_template;
+mod staged;
 
 use std::time::{Duration, Instant};
 

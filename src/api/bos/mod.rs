@@ -7,6 +7,7 @@ mod session;
 mod session_template;
 mod session_view;
 pub mod shape;
+mod staged;
 mod tenant;
 mod time;
 pub mod version;
@@ -22,4 +23,5 @@ pub fn router() -> Router<ApiState> {
         .merge(session::router())
         .merge(component::router())
         .merge(options::router())
+        .merge(staged::router())
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{session_view, shape, tenant::Tenant, time};
 use crate::{
+    admit::APPLIES,
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -122,6 +123,11 @@ async fn check_template(state: &ApiState, tenant: &Tenant, name: &str, boots: bo
     }
 }
 
+/// What applies a staged session shows in its components, and not as a session.
+fn is_shown(session: &Session) -> bool {
+    OPERATIONS.contains(&session.new.operation.as_str()) && session.new.request.get(APPLIES).is_none()
+}
+
 async fn find(conn: &mut db::Connection, tenant: &Tenant, name: &str) -> Result<Session, ApiError> {
     name_in_path(name)?;
     let missing = || {
@@ -131,7 +137,7 @@ async fn find(conn: &mut db::Connection, tenant: &Tenant, name: &str) -> Result<
         ApiError::NotFound(format!("Session{session}{space}'{name}' does not exist"))
     };
     match db::session::get(conn, &tenant.0, name).await {
-        Ok(session) if OPERATIONS.contains(&session.new.operation.as_str()) => Ok(session),
+        Ok(session) if is_shown(&session) => Ok(session),
         Ok(_) | Err(db::DbError::NotFound { .. }) => Err(missing()),
         Err(error) => Err(error.into()),
     }
@@ -187,7 +193,7 @@ async fn wanted(
     let sessions = db::session::list(conn, &filter).await?;
     let fits = |session: &Session| {
         let age = session.now - session.created_at;
-        OPERATIONS.contains(&session.new.operation.as_str())
+        is_shown(session)
             && min_age.is_none_or(|min| age >= min)
             && max_age.is_none_or(|max| age <= max)
             && label.is_none_or(|label| session_view::label(session.state) == label)
@@ -294,6 +300,9 @@ async fn save_status(
 
 async fn live_status(conn: &mut db::Connection, session: &Session) -> Result<Value, ApiError> {
     let counts = match session.state {
+        SessionState::Ended if session.new.stage => {
+            db::staged::applied_counts(conn, session.new.name.as_str()).await?
+        }
         SessionState::Ended => session_view::final_counts(session),
         _ => db::session::counts(conn, &session.id).await?,
     };

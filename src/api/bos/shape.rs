@@ -65,6 +65,10 @@ pub const SESSION_CREATE: Shape = Shape::Object(&[
     optional("include_disabled", &Shape::Boolean),
 ]);
 
+/// POST of applystaged.
+pub const APPLY_STAGED: Shape =
+    Shape::Object(&[optional("xnames", &Shape::List { min: 0, max: 32_768, item: &COMPONENT_ID })]);
+
 const ARTIFACTS: Shape = Shape::Object(&[
     optional("kernel", &text(4_095)),
     optional("kernel_parameters", &text(4_096)),

@@ -1,0 +1,171 @@
+//! `/v2/applystaged`: components become what a staged session prepared for them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::{Router, extract::State, routing::post};
+use serde_json::{Value, json};
+
+use super::{shape, tenant::Tenant};
+use crate::{
+    admit::{APPLIES, staged_state},
+    api::{
+        ApiError, ApiState,
+        actor::Actor,
+        body::{Json, JsonBody},
+        schema,
+    },
+    db::{
+        self,
+        component::{
+            ArtifactsPatch, Component, ComponentFilter, ComponentPatch, LastActionPatch, Patching, StatePatch,
+        },
+        session::{Session, SessionFilter},
+    },
+    model::artifacts::BootArtifacts,
+};
+
+/// The path below `/v2`.
+pub fn router() -> Router<ApiState> {
+    Router::new().route("/applystaged", post(apply))
+}
+
+async fn apply(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    actor: Actor,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let body = body.required()?;
+    schema::check(&shape::APPLY_STAGED, &body)?;
+    tenant.refuse()?;
+    let asked: Vec<String> = body["xnames"].as_array().into_iter().flatten().map(text).collect();
+    let options = state.options().await?;
+    let mut conn = db::acquire(&state.pool).await?;
+    let filter = ComponentFilter { xnames: Some(&asked), ..ComponentFilter::default() };
+    let components: HashMap<String, Component> = db::component::list(&mut conn, &filter)
+        .await?
+        .into_iter()
+        .map(|component| (component.xname.clone(), component))
+        .collect();
+    let filter = SessionFilter { tenant: Some(&tenant.0), ..SessionFilter::default() };
+    let sessions = db::session::list(&mut conn, &filter).await?;
+    drop(conn);
+    let mut sorted = Sorted::default();
+    for xname in asked {
+        sorted.add(xname, &components, &sessions);
+    }
+    let patches = std::mem::take(&mut sorted.patches);
+    db::component::patch(&state.pool, patches, Patching::Merge { skip_unknown: true }).await?;
+    let touched: Vec<String> = sorted.failed.iter().chain(&sorted.succeeded).cloned().collect();
+    if options.clear_stage && !touched.is_empty() {
+        let mut conn = db::acquire(&state.pool).await?;
+        let nothing = staged_state(&BootArtifacts::default(), "", None);
+        db::staged::replace(&mut conn, &touched, &nothing).await?;
+    }
+    for (session, xnames) in sorted.by_session {
+        state.admit.apply_staged(&sessions[session], &xnames, &actor.0).await?;
+    }
+    state.waiting.notify_one();
+    Ok(Json::ok(json!({
+        "failed": sorted.failed, "ignored": sorted.ignored, "succeeded": sorted.succeeded,
+    })))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What becomes of the components that were asked for.
+#[derive(Default)]
+struct Sorted {
+    failed: Vec<String>,
+    ignored: Vec<String>,
+    succeeded: Vec<String>,
+    patches: Vec<(String, ComponentPatch)>,
+    /// Who is applied, by the position of the session that staged it.
+    by_session: BTreeMap<usize, Vec<String>>,
+}
+
+impl Sorted {
+    fn add(&mut self, xname: String, components: &HashMap<String, Component>, sessions: &[Session]) {
+        let staged = components.get(&xname).and_then(|component| component.staged.as_ref());
+        let named = staged.map(|staged| text(&staged["session"])).filter(|name| !name.is_empty());
+        let (Some(staged), Some(name)) = (staged, named) else {
+            self.ignored.push(xname);
+            return;
+        };
+        let found = sessions.iter().position(|session| {
+            session.new.name.as_str() == name && session.new.request.get(APPLIES).is_none()
+        });
+        let checked = match found {
+            None => Err(format!("the staged session '{name}' does not exist any more")),
+            Some(at) => check(&sessions[at].new.operation, staged).map(|()| at),
+        };
+        let mut patch = ComponentPatch {
+            session: Some(name),
+            last_action: Some(LastActionPatch { action: Some("apply_staged".to_owned()), failed: None }),
+            ..ComponentPatch::default()
+        };
+        match checked {
+            Err(error) => {
+                patch.enabled = Some(false);
+                patch.error = Some(error);
+                self.failed.push(xname.clone());
+            }
+            Ok(at) => {
+                patch.enabled = Some(true);
+                patch.desired = Some(desired(staged));
+                self.succeeded.push(xname.clone());
+                let members = self.by_session.entry(at).or_default();
+                if !members.contains(&xname) {
+                    members.push(xname.clone());
+                }
+            }
+        }
+        self.patches.push((xname, patch));
+    }
+}
+
+/// Whether what is staged fits the operation: something to boot, or nothing.
+fn check(operation: &str, staged: &Value) -> Result<(), String> {
+    let artifacts = staged["boot_artifacts"].as_object();
+    let mut given =
+        artifacts.into_iter().flatten().map(|(_, value)| value.as_str().is_some_and(|text| !text.is_empty()));
+    match operation {
+        "shutdown" if given.any(|given| given) => {
+            Err("staged for a shutdown, with boot artifacts: stage it again".to_owned())
+        }
+        "boot" | "reboot" if given.any(|given| !given) => {
+            Err(format!("staged for a {operation}, and boot artifacts are missing: stage it again"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is staged, in the place of what was desired.
+fn desired(staged: &Value) -> StatePatch {
+    let artifacts = &staged["boot_artifacts"];
+    StatePatch {
+        boot_artifacts: Some(ArtifactsPatch {
+            kernel: Some(text(&artifacts["kernel"])),
+            initrd: Some(text(&artifacts["initrd"])),
+            kernel_parameters: Some(text(&artifacts["kernel_parameters"])),
+        }),
+        configuration: Some(text(&staged["configuration"])),
+        bss_token: Some(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_staged_has_to_fit() {
+        let boots = json!({"boot_artifacts": {"kernel": "k", "initrd": "i"}});
+        let nothing = json!({"boot_artifacts": {"kernel": "", "initrd": ""}, "configuration": ""});
+        assert!(check("boot", &boots).is_ok() && check("shutdown", &nothing).is_ok());
+        assert!(check("boot", &json!({})).is_ok());
+        assert!(check("reboot", &nothing).is_err() && check("shutdown", &boots).is_err());
+    }
+}
