@@ -55,7 +55,7 @@ fn transition(id: &str, status: &str, created_at: Timestamp, tasks: Option<Vec<V
 }
 
 #[tokio::test]
-async fn a_transition_is_begun_with_the_rungs_operation_and_whole_minutes() {
+async fn a_transition_is_begun_with_the_rungs_operation_and_one_minute() {
     let service =
         Loopback::start(|_| Answer::Json(200, json!({ "transitionID": "t1", "operation": "Force-Off" })))
             .await;
