@@ -298,7 +298,7 @@ impl Recorder {
             events.push(NewEvent {
                 kind: EventKind::Note,
                 actor: None,
-                data: json!({ "effects": draft.effects.len() }),
+                data: json!({ "calls": states_of(&draft.effects) }),
             });
         }
         let seq = self.next_seq;
@@ -361,6 +361,15 @@ impl Draft {
             && self.session.is_none()
             && self.events.is_empty()
     }
+}
+
+/// How many calls are now accepted, settled …
+fn states_of(effects: &BTreeMap<i32, EffectUpdate>) -> BTreeMap<&'static str, usize> {
+    let mut states = BTreeMap::new();
+    for update in effects.values() {
+        *states.entry(update.state.label()).or_default() += 1;
+    }
+    states
 }
 
 fn grouped(progress: BTreeMap<i32, ProgressChange>) -> Vec<ProgressUpdate> {

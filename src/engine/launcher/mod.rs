@@ -132,7 +132,8 @@ impl Launcher {
             if let Err(error) = self.expire(session, worker.name()).await {
                 tracing::warn!(%session, %error, "a dead worker's lease has to run out by itself");
             }
-            if worker.lived() < LIVED && exit.code.is_some_and(|code| code != 75) {
+            // One that was killed is replaced at once; one that ends by itself again and again is not.
+            if worker.lived() < LIVED && exit.code.is_some() {
                 self.rest(session);
             } else {
                 self.resting.remove(&session);
