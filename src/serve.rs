@@ -33,6 +33,8 @@ const CONNECTIONS_MAX: u32 = 16;
 const ADMISSION_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon discovery is tried again while HSM is down.
 const DISCOVERY_RETRY: Duration = Duration::from_secs(10);
+/// How often it is looked for what may expire.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the database's sign of life is renewed.
 const LIFE_INTERVAL: Duration = Duration::from_secs(60);
 /// A database without a sign of life for so long was restored or copied: nothing goes on by itself (law 6).
@@ -182,6 +184,7 @@ pub async fn start(
     };
     tasks.spawn(until("admission", Box::pin(admit_waiting(admit.clone(), pool.clone(), waiting))));
     tasks.spawn(until("discovery", Box::pin(discover(admit, pool.clone()))));
+    tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
     Ok(Serving { url: url(address), pool, tasks })
 }
@@ -334,6 +337,27 @@ async fn discover(admit: Arc<Admit>, pool: db::Pool) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// What BOS's options let expire.
+async fn expire(pool: db::Pool) {
+    loop {
+        let expired = async {
+            let mut conn = db::acquire(&pool).await?;
+            let options = db::options::get(&mut conn).await?;
+            if let Some(time_to_live) = options.session_time_to_live() {
+                db::session::expire(&mut conn, time_to_live).await?;
+            }
+            if let Some(time_to_live) = options.actual_state_time_to_live() {
+                db::component::expire_actual(&mut conn, time_to_live).await?;
+            }
+            Ok::<_, db::DbError>(())
+        };
+        if let Err(error) = expired.await {
+            tracing::warn!("nothing can expire: {error}");
+        }
+        tokio::time::sleep(EXPIRY_INTERVAL).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! BOS's run-time options, with BOS's defaults.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// The options of BOS v2, all of them; unknown stored keys are ignored.
@@ -53,5 +55,49 @@ impl Default for Options {
             reject_nids: false,
             session_limit_required: false,
         }
+    }
+}
+
+impl Options {
+    /// How long a completed session stays; none: for ever.
+    pub fn session_time_to_live(&self) -> Option<Duration> {
+        age(&self.cleanup_completed_session_ttl).filter(|age| !age.is_zero())
+    }
+
+    /// How long a node's report is believed; none where the option cannot be read.
+    pub fn actual_state_time_to_live(&self) -> Option<Duration> {
+        age(&self.component_actual_state_ttl).filter(|age| !age.is_zero())
+    }
+}
+
+/// BOS's ages: a number with m, h, d or w in either case, or `0`.
+fn age(text: &str) -> Option<Duration> {
+    let minutes = match text.chars().next_back()?.to_ascii_lowercase() {
+        'm' => 1,
+        'h' => 60,
+        'd' => 24 * 60,
+        'w' => 7 * 24 * 60,
+        '0' if text == "0" => return Some(Duration::ZERO),
+        _ => return None,
+    };
+    let number: u64 = text[..text.len() - 1].parse().ok()?;
+    Some(Duration::from_secs(number.checked_mul(minutes)?.checked_mul(60)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_in_either_case() {
+        let mut options = Options::default();
+        assert_eq!(options.session_time_to_live(), Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(options.actual_state_time_to_live(), Some(Duration::from_secs(4 * 3_600)));
+        options.cleanup_completed_session_ttl = "0D".to_owned();
+        options.component_actual_state_ttl = "2W".to_owned();
+        assert_eq!(options.session_time_to_live(), None);
+        assert_eq!(options.actual_state_time_to_live(), Some(Duration::from_secs(14 * 86_400)));
+        options.component_actual_state_ttl = "ä".to_owned();
+        assert_eq!(options.actual_state_time_to_live(), None);
     }
 }

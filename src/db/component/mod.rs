@@ -1,6 +1,7 @@
 //! Tables `component` (the BOS record) and, for what is shown, `component_progress` (the engine's half).
 
 mod discover;
+mod expire;
 mod history;
 mod merge;
 mod patch;
@@ -18,6 +19,7 @@ use crate::model::{
 use super::{Connection, DbError, artifacts, error::doing, span::Span};
 
 pub use discover::{delete, discover, numbers};
+pub use expire::expire_actual;
 pub use history::{HistoryLine, component_history};
 pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};
 pub use patch::{Patching, patch};

@@ -1,8 +1,10 @@
 //! Table `session`.
 
+mod expire;
 mod park;
 mod work;
 
+pub use expire::expire;
 pub use park::{park, park_all_running, resume_all};
 pub use work::{Needed, need_worker, waiting};
 

@@ -1,5 +1,8 @@
 //! §1.6 and §4.
 
+use std::time::Duration;
+
+use bosun::db;
 use reqwest::Method;
 use serde_json::json;
 
@@ -116,4 +119,42 @@ async fn options_are_used() {
     let booted = &server.ok(Method::GET, "/v2/components?session=b", None).await[0];
     let parameters = booted["desired_state"]["boot_artifacts"]["kernel_parameters"].as_str().unwrap();
     assert!(parameters.ends_with(" bos_update_frequency=3h"), "{parameters}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_reports_expire_and_nothing_is_done_for_it() {
+    let server = Server::new(fast(2)).await;
+    server
+        .ok(
+            Method::POST,
+            "/v2/sessions",
+            Some(json!({"name": "b", "operation": "boot", "template_name": "demo"})),
+        )
+        .await;
+    until(&server, "/v2/sessions/b", |session| session["status"]["status"] == "complete").await;
+    let edges = || server.machine.edges().values().map(Vec::len).sum::<usize>();
+    let edges_before = edges();
+    let mut conn = db::acquire(&server.database.pool).await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    assert_eq!(db::session::expire(&mut conn, hour).await.unwrap(), 0);
+    assert_eq!(db::component::expire_actual(&mut conn, hour).await.unwrap(), 0);
+    let path = "/v2/components?session=b";
+    let before = server.ok(Method::GET, path, None).await[0].clone();
+    assert_ne!(before["actual_state"]["boot_artifacts"]["kernel"], "");
+    assert_eq!(db::component::expire_actual(&mut conn, Duration::ZERO).await.unwrap(), 2);
+    let after = server.ok(Method::GET, path, None).await[0].clone();
+    assert_eq!(
+        after["actual_state"]["boot_artifacts"],
+        json!({"kernel": "", "initrd": "", "kernel_parameters": ""})
+    );
+    assert_eq!((&after["actual_state"]["bss_token"], &after["error"]), (&json!(""), &json!("")));
+    assert_eq!(after["last_action"]["action"], "actual_state_cleanup");
+    for kept in ["desired_state", "status", "event_stats", "enabled", "session"] {
+        assert_eq!(after[kept], before[kept], "{kept}");
+    }
+    // Once is enough.
+    assert_eq!(db::component::expire_actual(&mut conn, Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(db::session::expire(&mut conn, Duration::ZERO).await.unwrap(), 1);
+    refused(&server, Method::GET, "/v2/sessions/b", None, 404).await;
+    assert_eq!(edges(), edges_before);
 }
