@@ -1,4 +1,21 @@
 //! BOS's API v2, as `reference` clients know it: paths, bodies, status codes and words.
+//!
+//! Deliberate differences from BOS:
+//! * Bulk DELETE of sessions without a filter takes complete ones only, and without a tenant only what is nobody's;
+//!   deleting a running session cancels it.
+//! * PATCH of a session changes what is shown, never what is done; where it says that the session is counts until the
+//!   session itself moves on.
+//! * A session that is over shows what it came to, also after another one took its nodes.
+//! * A staged session is complete as soon as everything is staged. Applying starts a session of our own that BOS's
+//!   clients do not see; components show the one that staged.
+//! * No change is lost: a PATCH of a component is one transaction over locked rows, that of a template is tried again.
+//! * `?ids=` may be longer than 127 characters; nothing that a client sends is answered by 500.
+//! * Every request for components, and every write of a template or session, is refused for a tenant (400): this
+//!   version cannot ask whose nodes are whose.
+//! * A report expires only while no session holds the component.
+//!
+//! Options that mean nothing here, and are kept and shown: `*_read_timeout`, `logging_level`, `polling_frequency`,
+//! `max_component_batch_size`.
 
 mod component;
 mod component_view;

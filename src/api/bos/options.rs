@@ -37,8 +37,10 @@ async fn patch(State(state): State<ApiState>, body: JsonBody) -> Result<Json<Val
     Ok(Json::ok(shown))
 }
 
+type Fields = Map<String, Value>;
+
 /// The options that we know, checked, and those that we do not.
-fn split(body: Value) -> Result<(Map<String, Value>, Map<String, Value>), ApiError> {
+fn split(body: Value) -> Result<(Fields, Fields), ApiError> {
     let Value::Object(body) = body else {
         return Err(ApiError::bad_request("the body is not of type 'object'"));
     };
