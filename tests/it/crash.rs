@@ -57,8 +57,9 @@ async fn a_worker_may_die_at_every_call_to_its_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_to_a_service_may_be_lost() {
-    // Long enough that HSM is asked whether nodes are ready.
-    let machine = sim::Settings { boot: Duration::from_millis(2_500), ..lane::settings(NODES) };
+    // Long enough that HSM is asked whether nodes are ready, and CFS more than once whether they are configured.
+    let slow = Duration::from_millis(2_500);
+    let machine = sim::Settings { boot: slow, configure: slow, ..lane::settings(NODES) };
     let (_, calls) = dry_run(&machine).await;
     assert!(calls > 10, "the simulator saw only {calls} calls");
     let points = (0..calls).flat_map(|nth| {

@@ -227,8 +227,7 @@ impl Flow {
         self.put(ordinal, step, Place::Underway);
         let first = match self.plan.steps[step.0 as usize].verb {
             Verb::Inspect { .. } => now,
-            Verb::AwaitBoot {} => now + self.pace.readiness_poll_min,
-            _ => now + self.pace.poll_min,
+            _ => now + self.poll_min(step),
         };
         let state = &mut self.steps[step.0 as usize];
         state.last_entered = millis(now);

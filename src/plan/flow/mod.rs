@@ -181,6 +181,8 @@ pub struct Pace {
     pub poll_max: TimeDelta,
     /// Shortest interval between two questions to HSM for readiness: reports are pushed, HSM is the fallback.
     pub readiness_poll_min: TimeDelta,
+    /// Shortest interval between two questions to CFS: a configuration takes minutes, and every question is many pages.
+    pub configuration_poll_min: TimeDelta,
     /// After so long a write call can no longer act (its timeout and a margin).
     pub call_alive_for: TimeDelta,
     /// How much faster than real minutes PCS' minutes pass (a simulated machine shrinks them): the time a rung has is
@@ -199,6 +201,7 @@ impl Default for Pace {
             poll_min: TimeDelta::milliseconds(250),
             poll_max: TimeDelta::seconds(10),
             readiness_poll_min: TimeDelta::seconds(2),
+            configuration_poll_min: TimeDelta::seconds(1),
             call_alive_for: TimeDelta::seconds(15),
             power_time_scale: 1.0,
             ready_grace: TimeDelta::seconds(10),

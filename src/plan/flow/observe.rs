@@ -42,6 +42,15 @@ impl Flow {
         }
     }
 
+    /// Shortest interval between two observations of a step.
+    pub(super) fn poll_min(&self, step: StepNo) -> TimeDelta {
+        match self.plan.steps[step.0 as usize].verb {
+            Verb::AwaitBoot {} => self.pace.readiness_poll_min,
+            Verb::AwaitConfiguration {} => self.pace.configuration_poll_min,
+            _ => self.pace.poll_min,
+        }
+    }
+
     pub(super) fn saw(
         &mut self,
         now: Timestamp,
@@ -59,11 +68,10 @@ impl Flow {
         };
         self.service_up(step, Ask::Look);
         let since = timestamp(self.steps[step.0 as usize].last_entered);
-        let least = match self.plan.steps[step.0 as usize].verb {
-            Verb::AwaitBoot {} => self.pace.readiness_poll_min,
-            _ => self.pace.poll_min,
-        };
-        let interval: TimeDelta = ((now - since) / POLL_SHARE).clamp(least, self.pace.poll_max.max(least));
+        let least = self.poll_min(step);
+        let share = ((now - since) / POLL_SHARE).clamp(least, self.pace.poll_max.max(least));
+        // A question that takes long is asked no more than half of the time.
+        let interval: TimeDelta = share.max(now - asked_at);
         self.steps[step.0 as usize].next_look = millis(now + interval);
         for (ordinal, seen) in seen {
             let cell = self.cell(ordinal, step);
