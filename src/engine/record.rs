@@ -222,7 +222,10 @@ impl Recorder {
     fn over(&self, draft: &mut Draft, flow: &Flow, outcome: Outcome) {
         let failed = flow.failed();
         let counts = flow.counts();
-        let update = self.session_update(SessionState::Ended, None, Some(outcome), counts, &failed);
+        // Those that failed are listed with their errors; who was left out on the way would go without a word.
+        let reason = flow.skip_reason().filter(|_| outcome != Outcome::Cancelled);
+        let reason = reason.map(|reason| format!("{} left out on the way, as {reason}", counts.skipped));
+        let update = self.session_update(SessionState::Ended, reason, Some(outcome), counts, &failed);
         draft.events.push(NewEvent {
             kind: EventKind::Ended,
             actor: None,

@@ -45,6 +45,11 @@ impl Flow {
         failed.map(|(index, _)| crate::model::plan::Ordinal(index as u32)).collect()
     }
 
+    /// Why somebody was left out on the way; the first reason there is.
+    pub fn skip_reason(&self) -> Option<&crate::model::reason::Reason> {
+        self.components.iter().find_map(|component| component.skipped.as_deref())
+    }
+
     /// How the session ended, once everybody's way has.
     pub(super) fn outcome(&self) -> Outcome {
         let counts = self.counts();
