@@ -425,7 +425,7 @@ impl super::state::Component {
         }
         self.last_power = self.this_power.max(self.last_power);
         self.this_power = Some(at);
-        self.before = (self.powered_on, self.booted_with);
+        self.before = (self.powered_on, self.booted_with, self.noticed);
         // What a node reports after it was switched off is about the boot before.
         (self.powered_on, self.booted_with) = match deed.power {
             Some(Power::On) => (Some(at), self.token),
@@ -440,7 +440,7 @@ impl super::state::Component {
         self.disturbances = self.disturbances.saturating_sub(u16::from(deed.disturbs));
         if deed.power.is_some() {
             self.this_power = self.last_power;
-            (self.powered_on, self.booted_with) = self.before;
+            (self.powered_on, self.booted_with, self.noticed) = self.before;
         }
     }
 }

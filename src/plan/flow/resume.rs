@@ -134,6 +134,7 @@ impl Flow {
                 FactKind::Passed => Place::Passed,
                 FactKind::Noticed => {
                     self.components[ordinal.0 as usize].noticed = true;
+                    self.components[ordinal.0 as usize].noticed_seq = past.seq;
                     continue;
                 }
                 FactKind::SentBack => {
@@ -241,7 +242,7 @@ impl Flow {
             let (noticed, disturbances) = (component.noticed, component.disturbances);
             component.act(deed, at);
             // Facts and sends-back were folded before; they know better.
-            component.noticed = noticed;
+            component.noticed = noticed && (deed.power.is_none() || effect.seq < component.noticed_seq);
             component.token = token.or(component.token);
             if effect.seq < sent_back.by_operator {
                 component.disturbances = disturbances;

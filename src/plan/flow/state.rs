@@ -116,7 +116,9 @@ pub(super) struct Component {
     pub token: Option<u32>,
     pub booted_with: Option<u32>,
     /// `powered_on` and `booted_with` before the present power effect, should it not have been taken.
-    pub before: (Option<Millis>, Option<u32>),
+    pub before: (Option<Millis>, Option<u32>, bool),
+    /// The checkpoint that last said so; kept while what is past is read.
+    pub noticed_seq: i64,
     pub reported: Option<Box<Report>>,
     /// HSM says Ready since.
     pub ready_since: Option<Millis>,
