@@ -19,6 +19,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Connection, DbError, open};
 
+/// Connections the server takes: the API's, and two for each of many workers.
+const CONNECTIONS_MAX: u32 = 300;
 /// How long it may take to start, crash recovery included.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a fast shutdown may take before it is killed.
@@ -115,6 +117,7 @@ impl PrivatePostgres {
             .arg("-k")
             .arg(&dir)
             .args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0777"])
+            .args(["-c", &format!("max_connections={CONNECTIONS_MAX}")])
             .stdout(log)
             .stderr(errors)
             .spawn()
