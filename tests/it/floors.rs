@@ -36,7 +36,7 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("k8s_openapi", &["clients/kubernetes.rs"]),
     ("axum", &["api/", "sim/"]),
     ("petgraph", &["plan/"]),
-    ("clap", &["cli/", "config.rs", "main.rs", "/settings.rs"]),
+    ("clap", &["cli/", "config/", "main.rs", "/settings.rs"]),
     (
         "anyhow",
         &[
@@ -47,7 +47,7 @@ const HOMES: [(&str, &[&str]); 9] = [
             "dev.rs",
             "demo.rs",
             "demo/",
-            "config.rs",
+            "config/",
             "telemetry.rs",
         ],
     ),

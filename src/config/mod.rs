@@ -1,0 +1,112 @@
+//! Every flag and environment variable of the roles. A room above floor 0 may read its own arguments, nobody else's.
+
+mod dev;
+mod serve;
+mod services;
+mod worker;
+
+pub use dev::{DemoArgs, DevArgs, SimulateArgs, machine_arguments};
+pub use serve::{DatabaseArgs, ServeArgs};
+pub use services::{AccessArgs, PcsArgs, ServiceArgs};
+pub use worker::WorkerArgs;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli;
+
+/// Boots, reboots, shuts down and configures the nodes of an HPC machine
+#[derive(Parser, Debug)]
+#[command(name = "bosun", version, max_term_width = 100)]
+pub struct Cli {
+    /// How to write the log (it goes to stderr)
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Args, Debug, Clone)]
+pub struct LogArgs {
+    /// What to log: a level, or levels by module as in `warn,bosun::engine=debug`
+    #[arg(long, global = true, env = "BOSUN_LOG", value_name = "FILTER", help_heading = "Log")]
+    pub log: Option<String>,
+    /// The log's form
+    #[arg(
+        long,
+        global = true,
+        env = "BOSUN_LOG_FORMAT",
+        value_enum,
+        default_value = "human",
+        help_heading = "Log"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The log's form.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The roles of the one binary, and the client commands.
+#[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once per process")]
+pub enum Command {
+    /// Watch one session on a simulated machine, from nothing: database, services, API, workers
+    Demo(DemoArgs),
+    /// Run everything on this machine, against a simulated machine or real services
+    Dev(DevArgs),
+    /// Run the API, admission and the launcher of workers
+    Serve(ServeArgs),
+    /// Drive one session until it needs no worker (the launcher starts these)
+    Worker(WorkerArgs),
+    /// Bring the database's schema up to date
+    Migrate(DatabaseArgs),
+    /// Run a simulated machine: HSM, PCS, BSS, CFS, IMS, S3 and the nodes
+    Simulate(SimulateArgs),
+    /// Show what a session would do, and change nothing
+    Plan(cli::plan::PlanArgs),
+    /// Create, follow and command sessions
+    #[command(subcommand)]
+    Session(cli::session::SessionCommand),
+    /// Keep session templates
+    #[command(subcommand)]
+    Template(cli::session_template::TemplateCommand),
+    /// Look at components
+    #[command(subcommand)]
+    Component(cli::component::ComponentCommand),
+    /// Command one step of a session
+    #[command(subcommand)]
+    Step(cli::step::StepCommand),
+}
+
+impl Command {
+    /// What is logged where nothing else is asked for: roles tell what they do, client commands only what is wrong.
+    pub fn log_default(&self) -> &'static str {
+        match self {
+            Self::Dev(_) | Self::Serve(_) | Self::Worker(_) | Self::Migrate(_) | Self::Simulate(_) => {
+                "info,sqlx=error"
+            }
+            // The deaths it causes are told beside the bars, which a log would tear.
+            Self::Demo(_) => "error",
+            _ => "warn,sqlx=error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
