@@ -1,13 +1,14 @@
 # make demo    reboot 6,000 simulated nodes, three of which refuse, with a worker killed half-way
 # make test    what a submission must pass: check, then every test
 # make check   format, lints, queries, floors, licences
+# make soak    drive many sessions of chance through the flow: make soak SOAK=20000 SEED=7; without SEED a new one is drawn
 # make bench   measure against the bars
 # make queries describe the queries anew (.sqlx), after a change of SQL
 #
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench queries tools postgres format
+.PHONY: help demo test check soak bench queries tools postgres format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -30,6 +31,17 @@ check: tools postgres
 	.ci/check-queries
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo test --locked --quiet --test it floors::
+
+SOAK ?= 20000
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
+# Ours alone is optimised: what it needs is built already.
+soak: export PROPTEST_CASES = $(SOAK)
+soak: export PROPTEST_RNG_SEED := $(SEED)
+soak:
+	@echo "$(SOAK) sessions from seed $$PROPTEST_RNG_SEED"
+	@RUST_BACKTRACE=0 cargo test --locked --quiet --config 'profile.dev.package.bosun.opt-level=1' \
+	  --lib plan::flow::tests::properties
 
 bench: postgres
 	cargo bench --locked --bench bench -- $(BENCH)

@@ -264,6 +264,8 @@ impl Flow {
         self.undo(effect, call);
         for ordinal in self.covered_by(effect, call) {
             self.requeue(now, ordinal, call.step);
+            // The power-on before it is the last one again, and its report may have come meanwhile.
+            self.heed_report(now, ordinal);
         }
         self.forget(effect, EffectState::NotTaken, Some(error));
     }

@@ -13,7 +13,7 @@ use crate::model::{
     reason::{Reason, ReasonCode},
     result::{Fact, FactKind},
     session::SessionState,
-    verb::{Decision, Verb},
+    verb::{Decision, Power, Verb},
     workflow::Condition,
 };
 
@@ -359,8 +359,8 @@ impl Flow {
         }
     }
 
-    /// The pure half of sending back, shared with the fold of what is past.
-    pub(super) fn reset(&mut self, ordinal: Ordinal, to: StepNo) {
+    /// The pure half of sending back, shared with the fold of what is past. Whether it is to be powered on once more.
+    pub(super) fn reset(&mut self, ordinal: Ordinal, to: StepNo) -> bool {
         let way = self.way(ordinal);
         let mut fresh = vec![false; self.plan.steps.len()];
         for step in &way {
@@ -372,9 +372,10 @@ impl Flow {
         let is_fresh = |step: &StepNo| fresh[step.0 as usize];
         let inspects = |step: &StepNo| matches!(self.plan.steps[step.0 as usize].verb, Verb::Inspect { .. });
         let reinspects = way.iter().any(|step| is_fresh(step) && inspects(step));
-        let powers_off =
-            |step: &StepNo| matches!(self.plan.steps[step.0 as usize].verb, Verb::PowerOff { .. });
-        let cycles = way.iter().any(|step| is_fresh(step) && powers_off(step));
+        let powers =
+            |step: &StepNo, to: Power| is_fresh(step) && self.steps[step.0 as usize].shape.power == Some(to);
+        let cycles = way.iter().any(|step| powers(step, Power::Off));
+        let repowers = way.iter().any(|step| powers(step, Power::On));
         let component = &mut self.components[ordinal.0 as usize];
         if reinspects {
             component.decision = None;
@@ -389,6 +390,9 @@ impl Flow {
         // Where its power is left alone HSM's Ready is still that of this session's boot.
         component.noticed &= !cycles;
         component.ready_since = None;
+        if repowers {
+            component.forget_power_on();
+        }
         self.unend(ordinal);
         let decision = self.components[ordinal.0 as usize].decision;
         for step in way.iter().filter(|step| is_fresh(step)) {
@@ -398,6 +402,7 @@ impl Flow {
             self.put(ordinal, *step, place);
             *self.cell_mut(ordinal, *step) = Cell { place, ..Cell::NEW };
         }
+        repowers
     }
 
     /// Opens barriers whose steps have settled well enough, halts on one that no longer can.

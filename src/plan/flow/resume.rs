@@ -138,7 +138,7 @@ impl Flow {
                     continue;
                 }
                 FactKind::SentBack => {
-                    self.fold_sent_back(*ordinal, fact.step, fact.sent_to, fact.reason.as_ref());
+                    self.fold_sent_back(*ordinal, past);
                     continue;
                 }
             };
@@ -167,10 +167,14 @@ impl Flow {
         }
     }
 
-    fn fold_sent_back(&mut self, ordinal: Ordinal, at: StepNo, to: Option<StepNo>, reason: Option<&Reason>) {
-        let by_operator = is_by_operator(reason);
-        self.reset(ordinal, to.unwrap_or(at));
+    fn fold_sent_back(&mut self, ordinal: Ordinal, past: &PastFact) {
+        let fact = &past.fact;
+        let by_operator = is_by_operator(fact.reason.as_ref());
+        let repowers = self.reset(ordinal, fact.sent_to.unwrap_or(fact.step));
         let component = &mut self.components[ordinal.0 as usize];
+        if repowers {
+            component.repowered_seq = past.seq;
+        }
         component.sent_back = if by_operator { 0 } else { component.sent_back + 1 };
     }
 
@@ -244,6 +248,9 @@ impl Flow {
             // Facts and sends-back were folded before; they know better.
             component.noticed = noticed && (deed.power.is_none() || effect.seq < component.noticed_seq);
             component.token = token.or(component.token);
+            if effect.seq < component.repowered_seq {
+                component.forget_power_on();
+            }
             if effect.seq < sent_back.by_operator {
                 component.disturbances = disturbances;
             }

@@ -110,7 +110,7 @@ pub(super) struct Component {
     pub last_power: Option<Millis>,
     /// The present or last power effect of this session.
     pub this_power: Option<Millis>,
-    /// This session's last power-on of it, unless it was switched off since.
+    /// This session's last power-on of it in this run, unless it was switched off since.
     pub powered_on: Option<Millis>,
     /// Its boot token now, and at its last power-on (index into the flow's tokens).
     pub token: Option<u32>,
@@ -119,6 +119,8 @@ pub(super) struct Component {
     pub before: (Option<Millis>, Option<u32>, bool),
     /// The checkpoint that last said so; kept while what is past is read.
     pub noticed_seq: i64,
+    /// The checkpoint that last sent it to be powered on once more; kept while what is past is read.
+    pub repowered_seq: i64,
     pub reported: Option<Box<Report>>,
     /// HSM says Ready since.
     pub ready_since: Option<Millis>,
@@ -132,6 +134,11 @@ impl Component {
     /// Past its slice's gate: it has had a disturbing effect.
     pub(super) fn is_inside(&self) -> bool {
         self.disturbances > 0
+    }
+
+    /// It is to be powered on once more: what it reported since the power-on of an older run proves nothing of this one.
+    pub(super) fn forget_power_on(&mut self) {
+        (self.powered_on, self.booted_with) = (None, None);
     }
 
     /// It goes no further in this run.

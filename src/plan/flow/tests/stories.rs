@@ -233,6 +233,26 @@ fn a_retry_repeats_only_what_failed() {
 }
 
 #[test]
+fn sent_back_to_be_powered_on_once_more_its_old_report_proves_nothing() {
+    // Booted and reported, but misconfigured; sent back while power control is away, so that its On has to wait.
+    let natures = vec![Nature { misconfigured: true, ..Nature::default() }, Nature { strange: true, ..on() }];
+    let from = step(&plan("boot", Layout::One, 2), "compute/set_boot_parameters");
+    let orders = at_second(400, Command::Retry { members: Vec::new(), from: Some(from) });
+    let outages = vec![("pcs", 1, 600)];
+    let script = Script { natures, orders, outages, ..Script::default() };
+    let mut driver = scripted("boot", Layout::One, script);
+    assert_eq!(driver.drive_to_end(), Outcome::Failed);
+    assert_eq!(
+        driver.facts(0, FactKind::SentBack),
+        [
+            ("compute/await_configuration", 1, Some(ReasonCode::RetriedByActor)),
+            ("compute/await_boot", 2, Some(ReasonCode::BootTimeout)),
+        ]
+    );
+    assert_eq!(driver.world.nodes[0].rises, 2, "it boots the parameters that were set anew");
+}
+
+#[test]
 fn one_that_another_session_wants_is_given_when_its_call_has_settled() {
     let natures = vec![Nature { deaf: true, ..on() }, on()];
     let orders = vec![(3, Order::Wanted(vec![Ordinal(0)]))];
