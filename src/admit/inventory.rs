@@ -37,6 +37,8 @@ fn component(node: HsmComponent) -> (String, InventoryComponent) {
         arch: arch(node.arch.as_deref()),
         role: node.role,
         sub_role: node.sub_role,
+        nid: node.nid.and_then(|nid| nid.try_into().ok()),
+        class: node.class,
     };
     (canonical(&node.id), component)
 }

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod artifacts;
+mod choose;
 mod component;
 mod inventory;
 mod rejection;
@@ -30,6 +31,7 @@ mod staged;
 mod waiting;
 
 pub use artifacts::ArtifactProblem;
+pub use choose::Chosen;
 pub use component::Discovered;
 pub use db::session::Api;
 pub use rejection::{Claim, Rejection};

@@ -1,10 +1,10 @@
 //! Resolves a request: everything that has to be known before a session can be admitted. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
-use super::{Admit, Api, Rejection, SessionRequest, artifacts, dialect, inventory};
+use super::{Admit, Api, Rejection, SessionRequest, artifacts, choose::named_sets, dialect, inventory};
 use crate::{
     db,
     model::{
@@ -35,8 +35,6 @@ pub(super) struct Resolved<'a> {
 
 /// How many questions are asked at once.
 const QUESTIONS_AT_ONCE: usize = 8;
-/// What stands before the name of a session whose failed components are meant.
-const FAILED_OF: &str = "@failed:";
 
 impl Admit {
     pub(super) async fn resolve(&self, request: &SessionRequest) -> Result<Resolved<'_>, Rejection> {
@@ -57,7 +55,9 @@ impl Admit {
         let mut conn = db::acquire(&self.pool).await?;
         let template = template(&mut conn, &request.tenant, &request.template).await?;
         let options = db::options::get(&mut conn).await?;
-        let named_sets = self.named_sets(&mut conn, request).await?;
+        let limit =
+            Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
+        let named_sets = named_sets(&mut conn, &request.tenant, &limit).await?;
         drop(conn);
         let inventory = inventory::ask(&self.services).await?;
         let selection = members::select(
@@ -68,6 +68,7 @@ impl Admit {
                 dialect: dialect(request.api),
                 named_sets: &named_sets,
                 tenant: None,
+                reject_nids: options.reject_nids,
             },
             &inventory,
         )?;
@@ -75,31 +76,6 @@ impl Admit {
         self.find_artifacts(&mut resolved, request.api).await?;
         self.check_configurations(&resolved).await?;
         Ok(resolved)
-    }
-
-    /// What `@failed:NAME` in a limit stands for.
-    async fn named_sets(
-        &self,
-        conn: &mut db::Connection,
-        request: &SessionRequest,
-    ) -> Result<BTreeMap<String, BTreeSet<String>>, Rejection> {
-        let limit =
-            Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
-        let mut sets = BTreeMap::new();
-        for word in limit.words() {
-            let Some(session) = word.text.strip_prefix(FAILED_OF) else { continue };
-            let session =
-                db::session::get(conn, &request.tenant, session).await.map_err(|error| match error {
-                    db::DbError::NotFound { .. } => Rejection::Invalid(format!(
-                        "limit, column {}: session '{session}' does not exist",
-                        word.column
-                    )),
-                    error => error.into(),
-                })?;
-            let failed = db::result::failed(conn, &session.id).await?;
-            sets.insert(word.text.to_owned(), failed.into_iter().map(|failed| failed.xname).collect());
-        }
-        Ok(sets)
     }
 
     async fn find_artifacts(&self, resolved: &mut Resolved<'_>, api: Api) -> Result<(), Rejection> {

@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Admit, Rejection, session::named};
+use super::{Admit, Chosen, Rejection, session::named};
 use crate::{
     db::{self, result::FailedComponent},
     model::{
         command::{CommandKind, CommandRequest},
-        limit::{Dialect, Limit},
         session::SessionId,
+        xname::Xname,
     },
-    plan::members::SelectionError,
 };
 
 /// A request to try failed components again.
@@ -26,6 +25,8 @@ pub struct RetryRequest {
     pub step: Option<String>,
     /// Only these, as a limit over the failed ones; empty: all of them.
     pub limit: String,
+    /// From this step instead of where their step's `again` sends them.
+    pub from: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// Who asks.
@@ -37,8 +38,8 @@ pub struct RetryRequest {
 pub struct Retried {
     /// The session.
     pub id: SessionId,
-    /// How many of its components.
-    pub components: usize,
+    /// Who of its components.
+    pub xnames: Vec<Xname>,
 }
 
 impl Admit {
@@ -51,29 +52,35 @@ impl Admit {
         let session = db::session::get(&mut conn, &request.tenant, &request.session).await?;
         let failed = db::result::failed(&mut conn, &session.id).await?;
         drop(conn);
-        let chosen = choose(request, failed)?;
+        let all: BTreeSet<&str> = failed.iter().map(|found| found.xname.as_str()).collect();
+        let (_, within) = self.meant(&request.tenant, &request.limit, &all).await?;
+        let chosen = choose(request, failed, &within)?;
         let names: BTreeMap<i32, _> =
             chosen.iter().filter_map(|failed| Some((failed.component, failed.xname.parse().ok()?))).collect();
-        let components: Vec<i32> = chosen.iter().map(|failed| failed.component).collect();
         let kind = if request.step.is_some() { CommandKind::Restart } else { CommandKind::Retry };
+        let Chosen { components, xnames } =
+            Chosen::of(chosen.into_iter().map(|failed| (failed.component, failed.xname)));
         let command = CommandRequest {
             kind,
-            step: request.step.clone(),
+            step: request.step.clone().or_else(|| request.from.clone()),
             components: components.clone(),
             reason: request.reason.clone(),
         };
-        let count = components.len();
         let readmitted =
             db::admission::readmit_failed(&self.pool, session.id, components, command, request.actor.clone());
         match readmitted.await? {
-            db::admission::Admitted::Session(id) => Ok(Retried { id, components: count }),
+            db::admission::Admitted::Session(id) => Ok(Retried { id, xnames }),
             db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
         }
     }
 }
 
 /// Who of the failed is meant, by ascending number.
-fn choose(request: &RetryRequest, failed: Vec<FailedComponent>) -> Result<Vec<FailedComponent>, Rejection> {
+fn choose(
+    request: &RetryRequest,
+    failed: Vec<FailedComponent>,
+    within: &BTreeSet<String>,
+) -> Result<Vec<FailedComponent>, Rejection> {
     let session = &request.session;
     if failed.is_empty() {
         return Err(Rejection::Invalid(format!(
@@ -85,9 +92,6 @@ fn choose(request: &RetryRequest, failed: Vec<FailedComponent>) -> Result<Vec<Fa
             found.step == step || found.step.rsplit_once('/').is_some_and(|(_, short)| short == step)
         })
     };
-    let limit = Limit::parse(&request.limit, Dialect::Bosun).map_err(SelectionError::from)?;
-    let ids: BTreeSet<&str> = failed.iter().map(|found| found.xname.as_str()).collect();
-    let within: BTreeSet<String> = limit.select(&ids, |_| None).into_iter().map(str::to_owned).collect();
     let steps: BTreeSet<String> = failed.iter().map(|found| found.step.clone()).collect();
     let chosen: Vec<FailedComponent> =
         failed.into_iter().filter(|found| of_step(found) && within.contains(&found.xname)).collect();
@@ -116,27 +120,30 @@ mod tests {
         vec![one(1, "compute/await_boot"), one(2, "uan/await_boot"), one(3, "compute/power_off")]
     }
 
-    fn chosen(step: Option<&str>, limit: &str) -> Result<Vec<i32>, String> {
+    fn chosen(step: Option<&str>, within: &[i32]) -> Result<Vec<i32>, String> {
         let request = RetryRequest {
             session: "night".to_owned(),
             tenant: String::new(),
             step: step.map(str::to_owned),
-            limit: limit.to_owned(),
+            limit: String::new(),
+            from: None,
             reason: None,
             actor: "admin".to_owned(),
         };
-        let chosen = choose(&request, failed()).map_err(|error| error.to_string())?;
+        let within = failed().into_iter().filter(|found| within.contains(&found.component));
+        let within = within.map(|found| found.xname).collect();
+        let chosen = choose(&request, failed(), &within).map_err(|error| error.to_string())?;
         Ok(chosen.iter().map(|failed| failed.component).collect())
     }
 
     #[test]
     fn step_and_limit_narrow_what_is_tried_again() {
-        assert_eq!(chosen(None, ""), Ok(vec![1, 2, 3]));
-        assert_eq!(chosen(Some("await_boot"), ""), Ok(vec![1, 2]));
-        assert_eq!(chosen(Some("uan/await_boot"), ""), Ok(vec![2]));
-        assert_eq!(chosen(None, "x1000c0s3b0n0"), Ok(vec![3]));
+        assert_eq!(chosen(None, &[1, 2, 3]), Ok(vec![1, 2, 3]));
+        assert_eq!(chosen(Some("await_boot"), &[1, 2, 3]), Ok(vec![1, 2]));
+        assert_eq!(chosen(Some("uan/await_boot"), &[1, 2]), Ok(vec![2]));
+        assert_eq!(chosen(None, &[3]), Ok(vec![3]));
         assert_eq!(
-            chosen(Some("power_on"), "").unwrap_err(),
+            chosen(Some("power_on"), &[1, 2, 3]).unwrap_err(),
             "none of these has failed in session 'night'; there are failures in compute/await_boot, \
              compute/power_off, uan/await_boot"
         );

@@ -9,6 +9,7 @@ pub mod follow;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod selection;
 pub mod session;
 pub mod session_template;
 pub mod step;

@@ -7,6 +7,7 @@ use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
     output::{self, Format},
+    selection,
 };
 
 /// What is to be done with whom.
@@ -18,7 +19,8 @@ pub struct RequestArgs {
     /// The operation: boot, reboot, shutdown, configure, or one of the site's own
     #[arg(long)]
     pub operation: String,
-    /// Only these components: xnames, groups, roles; `&` keeps what is in both, `!` takes away
+    /// Only these components: xnames, ranges (x3000c0s[1-16]b0n0), parents (x3000c0), groups, roles, NIDs
+    /// (nid[1-16]), @failed:SESSION, a file (a word with a `/`), or stdin (`-`); `&` keeps what is in both, `!` takes away
     #[arg(long)]
     pub limit: Option<String>,
     /// Include components that HSM says are disabled
@@ -31,19 +33,22 @@ pub struct RequestArgs {
 
 impl RequestArgs {
     /// As the API wants it.
-    pub fn body(&self) -> Value {
+    ///
+    /// # Errors
+    /// When a file with components cannot be read.
+    pub fn body(&self) -> Result<Value, CliError> {
         let mut body = json!({
             "template": self.template,
             "operation": self.operation,
             "include_disabled": self.include_disabled,
         });
         if let Some(limit) = &self.limit {
-            body["limit"] = json!(limit);
+            body["limit"] = json!(selection::expand(limit)?);
         }
         if let Some(unknown) = &self.unknown {
             body["unknown"] = json!(unknown);
         }
-        body
+        Ok(body)
     }
 }
 
@@ -80,7 +85,7 @@ pub struct PlanArgs {
 /// When the server cannot be asked, or refuses.
 pub async fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.client)?;
-    let plan: Value = client.post(&["plan"], &args.request.body()).await?;
+    let plan: Value = client.post(&["plan"], &args.request.body()?).await?;
     let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
     let format = match args.output {
         PlanFormat::Dot => {
@@ -138,6 +143,7 @@ fn table(plan: &Value) -> String {
             text_of(&conflict["components"])
         )
     });
+    text += &lines("notes", "notes", |note| text_of(note).to_owned());
     text += &format!("\n{}", plain(&plan["tree"]));
     if let Some(hash) = plan["plan_hash"].as_str() {
         text += &format!("\nplan {hash}\n");

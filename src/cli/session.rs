@@ -13,9 +13,10 @@ use super::{
     output::{self, Column, Format, OutputArgs},
     plan::RequestArgs,
     progress::Progress,
-    summary,
+    selection, summary,
     view::{EventView, SessionView},
 };
+use crate::model::xname::pattern;
 
 /// How often new events are asked for.
 const EVENT_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,7 +41,9 @@ pub enum SessionCommand {
     /// Show a session's narrative
     Events(EventsArgs),
     /// Send the components that failed back to work, from the step that failed
-    Retry(NamedArgs),
+    Retry(RetryArgs),
+    /// Leave components out: they go no further
+    Skip(SkipArgs),
     /// Bring a session to a defined end: no node is left switched off halfway
     Cancel(CommandArgs),
     /// Let no further component past its gate
@@ -166,6 +169,41 @@ pub struct CommandArgs {
     pub client: ClientArgs,
 }
 
+/// `bosun session retry`
+#[derive(Args, Debug, Clone)]
+pub struct RetryArgs {
+    /// The session
+    pub name: String,
+    /// Only these of those that failed, as in a limit
+    #[arg(long, value_name = "LIMIT")]
+    pub components: Option<String>,
+    /// From this step, instead of where the step that failed sends them back to
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<String>,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun session skip`
+#[derive(Args, Debug, Clone)]
+pub struct SkipArgs {
+    /// The session
+    pub name: String,
+    /// These components, as in a limit
+    #[arg(long, value_name = "LIMIT")]
+    pub components: String,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// `bosun session resume`
 #[derive(Args, Debug, Clone)]
 pub struct ResumeArgs {
@@ -212,8 +250,15 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
         }
         SessionCommand::Events(args) => events(args).await,
         SessionCommand::Retry(args) => {
-            let client = Client::new(&args.client)?;
-            order(&client, &args.name, &json!({"kind": "retry"})).await
+            let mut body = plain("retry", args.reason.as_ref());
+            body["components"] = json!(chosen(args.components.as_ref())?);
+            body["from"] = json!(args.from);
+            order(&Client::new(&args.client)?, &args.name, &body).await
+        }
+        SessionCommand::Skip(args) => {
+            let mut body = plain("skip", args.reason.as_ref());
+            body["components"] = json!(chosen(Some(&args.components))?);
+            order(&Client::new(&args.client)?, &args.name, &body).await
         }
         SessionCommand::Cancel(args) => simple(args, "cancel").await,
         SessionCommand::Pause(args) => simple(args, "pause").await,
@@ -223,7 +268,7 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
 
 async fn create(args: &CreateArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.client)?;
-    let mut body = args.request.body();
+    let mut body = args.request.body()?;
     if let Some(name) = &args.name {
         body["name"] = json!(name);
     }
@@ -322,7 +367,7 @@ async fn is_over(client: &Client, name: &str) -> Result<bool, CliError> {
 }
 
 async fn simple(args: &CommandArgs, kind: &str) -> Result<Exit, CliError> {
-    order(&Client::new(&args.client)?, &args.name, &command(kind, args.reason.as_ref())).await
+    order(&Client::new(&args.client)?, &args.name, &plain(kind, args.reason.as_ref())).await
 }
 
 async fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
@@ -332,14 +377,24 @@ async fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
         output::write(&format!("{}\n", answer["message"].as_str().unwrap_or_default()))?;
         return Ok(Exit::Done);
     };
-    order(&client, name, &command("resume", args.reason.as_ref())).await
+    order(&client, name, &plain("resume", args.reason.as_ref())).await
 }
 
-fn command(kind: &str, reason: Option<&String>) -> Value {
+fn plain(kind: &str, reason: Option<&String>) -> Value {
     match reason {
         Some(reason) => json!({"kind": kind, "reason": reason}),
         None => json!({"kind": kind}),
     }
+}
+
+/// Components as a command's body names them.
+///
+/// # Errors
+/// When a file with components cannot be read.
+pub fn chosen(selection: Option<&String>) -> Result<Vec<String>, CliError> {
+    let Some(selection) = selection else { return Ok(Vec::new()) };
+    let expanded = selection::expand(selection)?;
+    Ok(pattern::split_list(&expanded).map(str::to_owned).collect())
 }
 
 /// Leaves a command for a session's writer.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    session::order,
+    session::{chosen, order},
 };
 
 /// `bosun step …`
@@ -25,9 +25,9 @@ pub struct StepArgs {
     pub session: String,
     /// The step: compute/power_off, or power_off for every boot set
     pub step: String,
-    /// Only these components, separated by commas; all that the command can mean where none is given
-    #[arg(long, value_delimiter = ',', value_name = "XNAMES")]
-    pub components: Vec<String>,
+    /// Only these components, as in a limit; all that the command can mean where none is given
+    #[arg(long, value_name = "LIMIT")]
+    pub components: Option<String>,
     /// Why, for the history
     #[arg(long)]
     pub reason: Option<String>,
@@ -45,7 +45,7 @@ pub async fn run(command: &StepCommand) -> Result<Exit, CliError> {
         StepCommand::Restart(args) => ("restart", args),
         StepCommand::Skip(args) => ("skip", args),
     };
-    let mut body = json!({"kind": kind, "step": args.step, "components": args.components});
+    let mut body = json!({"kind": kind, "step": args.step, "components": chosen(args.components.as_ref())?});
     if let Some(reason) = &args.reason {
         body["reason"] = json!(reason);
     }

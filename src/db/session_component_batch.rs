@@ -177,6 +177,16 @@ pub async fn joined_member_names(
     Ok(rows.into_iter().map(|row| (SessionId(row.session_id), row.names)).collect())
 }
 
+/// Those who take part in a session, by number and id.
+pub async fn named_members(
+    conn: &mut Connection,
+    session: &SessionId,
+) -> Result<Vec<(i32, String)>, DbError> {
+    let members = slices(conn, *session).await?;
+    let ids: Vec<i32> = members.into_iter().map(|(id, _)| id).collect();
+    names(conn, &ids).await
+}
+
 /// The ids of those who take part in a session, bytewise.
 pub async fn member_names(conn: &mut Connection, session: &SessionId) -> Result<Vec<String>, DbError> {
     let members = slices(conn, *session).await?;

@@ -33,6 +33,10 @@ pub struct InventoryComponent {
     pub role: Option<String>,
     /// Its sub-role.
     pub sub_role: Option<String>,
+    /// Its number, where it has one.
+    pub nid: Option<u32>,
+    /// Its hardware class: `River`, `Mountain`, `Hill`.
+    pub class: Option<String>,
 }
 
 /// Who takes part in a session, and who does not although the template and the limit name them.
@@ -62,6 +66,24 @@ pub struct Skipped {
     pub reason: ReasonCode,
     /// Its canonical name.
     pub id: String,
+}
+
+impl Inventory {
+    /// The little that is known of components by their names alone.
+    pub fn of_names(names: impl IntoIterator<Item = String>) -> Self {
+        let known = InventoryComponent {
+            is_node: true,
+            is_empty: false,
+            enabled: true,
+            arch: Arch::Unknown,
+            role: None,
+            sub_role: None,
+            nid: None,
+            class: None,
+        };
+        let components = names.into_iter().map(|name| (name, known.clone())).collect();
+        Self { components, ..Self::default() }
+    }
 }
 
 impl Selection {

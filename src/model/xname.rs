@@ -4,6 +4,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+pub mod pattern;
+
+pub use pattern::Pattern;
+
 /// The canonical name of a node: lower case, no leading zeros (the form HSM normalises to).
 ///
 /// Ordered naturally: by cabinet, chassis, slot, BMC and node *number*, so `s2` comes before `s10`.
@@ -84,20 +88,25 @@ impl Grid {
 
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (letter, ranges) in LETTERS.iter().zip(&self.0) {
-            match ranges.as_slice() {
-                [(first, last)] if first == last => write!(f, "{letter}{first}")?,
-                ranges => {
-                    let range = |&(first, last): &Range| match last - first {
-                        0 => first.to_string(),
-                        _ => format!("{first}-{last}"),
-                    };
-                    write!(f, "{letter}[{}]", ranges.iter().map(range).collect::<Vec<_>>().join(","))?;
-                }
+        write_levels(f, &self.0)
+    }
+}
+
+/// Writes ranges behind their letters, from the cabinet inwards.
+fn write_levels(f: &mut fmt::Formatter<'_>, levels: &[Vec<Range>]) -> fmt::Result {
+    for (letter, ranges) in LETTERS.iter().zip(levels) {
+        match ranges.as_slice() {
+            [(first, last)] if first == last => write!(f, "{letter}{first}")?,
+            ranges => {
+                let range = |&(first, last): &Range| match last - first {
+                    0 => first.to_string(),
+                    _ => format!("{first}-{last}"),
+                };
+                write!(f, "{letter}[{}]", ranges.iter().map(range).collect::<Vec<_>>().join(","))?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Sorts ranges and joins those that touch.

@@ -162,7 +162,7 @@ async fn limits_that_can_only_be_mistakes_are_refused_and_skips_are_recorded() {
         ),
         ("group1,nosuchgroup", "column 8: 'nosuchgroup' is no HSM group, partition or role"),
         ("a,,b", "column 3: an item is empty"),
-        ("nid000001", "column 1: 'nid000001' looks like a NID"),
+        ("nid000001", "column 1: no node has the NID 1"),
         (
             "x9999c0s0b0n0",
             "no component is selected; the limit names what the template does not: x9999c0s0b0n0",
@@ -404,6 +404,7 @@ steps:
         tenant: String::new(),
         step: step.map(str::to_owned),
         limit: String::new(),
+        from: None,
         reason: None,
         actor: "admin".to_owned(),
     };
@@ -419,7 +420,7 @@ steps:
     let refused = admit.retry(&retry(Some("power_on"))).await.unwrap_err().to_string();
     assert!(refused.ends_with("there are failures in compute/power_off"), "{refused}");
     let retried = admit.retry(&retry(Some("power_off"))).await.unwrap();
-    assert_eq!((retried.id, retried.components), (id, 1));
+    assert_eq!((retried.id, retried.xnames.len()), (id, 1));
     assert_eq!(state().await, (SessionState::Running, None, 1));
     app.drive(id, "two").await.unwrap();
     assert_eq!(state().await, (SessionState::Ended, Some(Outcome::Partial), 1));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 31] = [
     "",
     "demo",
     "dev",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 30] = [
     "session steps",
     "session events",
     "session retry",
+    "session skip",
     "session cancel",
     "session pause",
     "session resume",

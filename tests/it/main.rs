@@ -13,6 +13,7 @@ mod engine;
 mod faults;
 mod floors;
 mod lease;
+mod operators;
 mod plans;
 mod sim;
 mod stories;

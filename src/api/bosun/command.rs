@@ -1,7 +1,5 @@
 //! `/bosun/v1/sessions/{name}/commands`: what operators ask of a session. Its writer obeys and answers with an event.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Router,
     extract::{Path, State},
@@ -25,23 +23,30 @@ use crate::{
     model::{
         command::{CommandKind, CommandRequest},
         session::SessionState,
+        xname::{self, Xname},
     },
 };
+
+/// Most characters of names in an answer.
+const NAMES_CHARS_MAX: usize = 500;
 
 const COMMAND: &[Field] = &[
     required("kind", &Shape::Word(&["pause", "resume", "cancel", "retry", "restart", "skip"])),
     optional("step", &Shape::Nullable(&some_text(255))),
-    optional("components", &Shape::List { min: 0, max: 200_000, item: &some_text(127) }),
+    optional("components", &Shape::List { min: 0, max: 200_000, item: &some_text(1_023) }),
+    optional("from", &Shape::Nullable(&some_text(255))),
     optional("reason", &Shape::Nullable(&text(1_023))),
 ];
 
-/// A command as it is written in a body: components by name.
+/// A command as it is written in a body: components by name, range, parent, group or NID, as in a limit.
 #[derive(Deserialize)]
 struct CommandBody {
     kind: CommandKind,
     step: Option<String>,
     #[serde(default)]
     components: Vec<String>,
+    /// Of a retry: from this step.
+    from: Option<String>,
     reason: Option<String>,
 }
 
@@ -80,32 +85,47 @@ async fn order(
     let message = match body.kind {
         CommandKind::Retry | CommandKind::Restart => {
             refuse_while_parked(&mut conn).await?;
-            drop(conn);
             let retry = RetryRequest {
                 session: name.clone(),
                 tenant: String::new(),
                 step,
                 limit: body.components.join(","),
+                from: step_of(&mut conn, &session, body.from).await?,
                 reason: body.reason,
                 actor: actor.0,
             };
+            drop(conn);
             let retried = state.admit.retry(&retry).await?;
-            format!("session {name} goes on with {} that had failed", counted(retried.components))
+            format!("session {name} goes on with {} that had failed", counted(&retried.xnames))
         }
         kind => {
-            let components = components_of(&mut conn, &body.components).await?;
+            drop(conn);
+            let chosen = match body.components.as_slice() {
+                [] => None,
+                selection => Some(state.admit.choose(&session, &selection.join(",")).await?),
+            };
+            let whom = chosen.as_ref().map(|chosen| format!(" for {}", counted(&chosen.xnames)));
+            let components = chosen.map(|chosen| chosen.components).unwrap_or_default();
             let request = CommandRequest { kind, step, components, reason: body.reason };
             may(&session, &request)?;
+            let mut conn = db::acquire(&state.pool).await?;
             db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
             let kind = json!(kind);
-            format!("{} asked of session {name}", kind.as_str().unwrap_or_default())
+            let kind = kind.as_str().unwrap_or_default();
+            format!("{kind} asked of session {name}{}", whom.unwrap_or_default())
         }
     };
     Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))
 }
 
-fn counted(components: usize) -> String {
-    if components == 1 { "1 component".to_owned() } else { format!("{components} components") }
+/// How many, and who, as far as a line has room.
+fn counted(xnames: &[Xname]) -> String {
+    let folded = xname::fold(xnames);
+    let names = if folded.len() <= NAMES_CHARS_MAX { format!(" ({folded})") } else { String::new() };
+    match xnames.len() {
+        1 => format!("1 component{names}"),
+        count => format!("{count} components{names}"),
+    }
 }
 
 /// What makes no sense where the session is.
@@ -145,19 +165,4 @@ async fn step_of(
         session.new.name,
         known.join(", ")
     )))
-}
-
-/// The numbers of components, ascending.
-async fn components_of(conn: &mut db::Connection, names: &[String]) -> Result<Vec<i32>, ApiError> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let numbers: BTreeMap<String, i32> = db::component::numbers(conn, names).await?.into_iter().collect();
-    let unknown: Vec<_> = names.iter().filter(|name| !numbers.contains_key(*name)).cloned().collect();
-    if !unknown.is_empty() {
-        return Err(ApiError::bad_request(format!("no such component: {}", unknown.join(", "))));
-    }
-    let mut numbers: Vec<i32> = numbers.into_values().collect();
-    numbers.sort_unstable();
-    Ok(numbers)
 }

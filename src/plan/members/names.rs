@@ -12,6 +12,8 @@ pub(super) struct Names<'a> {
     /// `Compute`, and `Application_UAN`.
     pub roles: BTreeMap<String, BTreeSet<String>>,
     others: &'a BTreeMap<String, BTreeSet<String>>,
+    /// What else a limit's words stand for: ranges, parents, NIDs, `@group`.
+    pub written: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl<'a> Names<'a> {
@@ -26,7 +28,7 @@ impl<'a> Names<'a> {
             }
         }
         let Inventory { components, groups, partitions, .. } = inventory;
-        Self { components, groups, partitions, roles, others }
+        Self { components, groups, partitions, roles, others, written: BTreeMap::new() }
     }
 
     /// Whom a word stands for. A role of the same name as a partition, and a partition of the same name as a group, win: as in BOS.
@@ -36,6 +38,7 @@ impl<'a> Names<'a> {
             .or_else(|| self.roles.get(name))
             .or_else(|| self.partitions.get(name))
             .or_else(|| self.groups.get(name))
+            .or_else(|| self.written.get(name))
     }
 
     /// Every word of HSM's.

@@ -52,7 +52,7 @@ async fn limits_and_skips() {
         ("!x1000c0s0b0n0", 1, "write 'all,!x1000c0s0b0n0'"),
         ("nosuchgroup", 1, "'nosuchgroup' is no HSM group, partition or role"),
         ("a,,b", 3, "an item is empty"),
-        ("x1000c0s0b0n0,nid000001", 15, "'nid000001' looks like a NID"),
+        ("x1000c0s0b0n0,nid000001", 15, "no node has the NID 1"),
     ] {
         let done = dev.session("wrong", "reboot", &["--limit", limit]).await.expect(5);
         let said = done.complaint();
