@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::{Admit, AdmitSettings},
+    admit::{Admit, AdmitSettings, Gathered},
     api::{self, ApiState},
     clients,
     config::{AccessArgs, PcsArgs, ServeArgs, ServiceArgs},
@@ -31,6 +31,8 @@ use crate::{
 const CONNECTIONS_MAX: u32 = 16;
 /// How often waiting sessions are looked for when nobody says that there are new ones.
 const ADMISSION_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon enabled components are looked at again when somebody else was faster.
+const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 /// How soon discovery is tried again while HSM is down.
 const DISCOVERY_RETRY: Duration = Duration::from_secs(10);
 /// How often it is looked for what may expire.
@@ -304,7 +306,20 @@ async fn admit_waiting(admit: Arc<Admit>, pool: db::Pool, waiting: Arc<Notify>) 
             }
             Err(error) => tracing::warn!("waiting sessions could not be looked at: {error}"),
         }
-        let _ = tokio::time::timeout(ADMISSION_INTERVAL, waiting.notified()).await;
+        let pause = match admit.enabled().await {
+            Ok(Gathered::Nobody) => ADMISSION_INTERVAL,
+            Ok(Gathered::Until(left)) => left.min(ADMISSION_INTERVAL),
+            Ok(Gathered::Admitted(admitted)) => {
+                tracing::info!(session = %admitted.id, members = admitted.members, "enabled components were admitted");
+                Duration::ZERO
+            }
+            Ok(Gathered::Changed) => CHANGED_PAUSE,
+            Err(error) => {
+                tracing::warn!("enabled components wait: {error}");
+                ADMISSION_INTERVAL
+            }
+        };
+        let _ = tokio::time::timeout(pause, waiting.notified()).await;
     }
 }
 

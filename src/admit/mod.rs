@@ -21,6 +21,8 @@ use crate::{
 mod artifacts;
 mod choose;
 mod component;
+mod desired_state;
+mod implicit;
 mod inventory;
 mod rejection;
 mod resolve;
@@ -34,6 +36,7 @@ pub use artifacts::ArtifactProblem;
 pub use choose::Chosen;
 pub use component::Discovered;
 pub use db::session::Api;
+pub use implicit::{Gathered, IMPLICIT};
 pub use rejection::{Claim, Rejection};
 pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;

@@ -161,16 +161,21 @@ impl Admit {
 
     /// The plan of a request all of whose members are left out, and its hash.
     pub(super) fn nothing(&self, request: &SessionRequest) -> (Plan, String) {
-        let plan = Plan {
+        let plan = self.empty(unknown_policy(request));
+        let hash = hash(&plan);
+        (plan, hash)
+    }
+
+    /// A plan for nobody.
+    pub(super) fn empty(&self, unknown: UnknownPolicy) -> Plan {
+        Plan {
             slices: Vec::new(),
             steps: Vec::new(),
             edges: Vec::new(),
             members: Vec::new(),
-            unknown: unknown_policy(request),
+            unknown,
             service_patience: self.settings.service_patience,
-        };
-        let hash = hash(&plan);
-        (plan, hash)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Admit, Admitted, Claim, Preview, Rejection, SessionRequest, resolve:
 use crate::{
     db::{
         self,
-        admission::{Admission, Skip},
+        admission::{Admission, Origin, Skip},
         session::NewSession,
     },
     model::{
@@ -83,6 +83,7 @@ impl Admit {
             plan_hash,
             skips,
             event,
+            origin: Origin::Request,
         };
         match db::admission::admit(&self.pool, admission).await.map_err(|error| conflict(error, &request))? {
             db::admission::Admitted::Session(id) => {

@@ -43,7 +43,7 @@ impl Admit {
             };
             patches.extend(selected.members.iter().map(|xname| (xname.to_string(), patch.clone())));
         }
-        db::component::patch(&self.pool, patches, Patching::Merge { skip_unknown: true }).await?;
+        db::component::patch(&self.pool, patches, Patching::Merge { skip_unknown: true }, None).await?;
         let mut conn = db::acquire(&self.pool).await?;
         Ok(db::staged::end(&mut conn, &session.id, &request.tenant, &request.template).await?)
     }
@@ -83,7 +83,7 @@ impl Admit {
         let patch =
             ComponentPatch { enabled: Some(false), error: Some(why.to_owned()), ..ComponentPatch::default() };
         let patches = session.new.limit.split(',').map(|id| (id.to_owned(), patch.clone())).collect();
-        db::component::patch(&self.pool, patches, Patching::Merge { skip_unknown: true }).await?;
+        db::component::patch(&self.pool, patches, Patching::Merge { skip_unknown: true }, None).await?;
         Ok(())
     }
 }

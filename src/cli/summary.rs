@@ -108,6 +108,9 @@ pub fn next_commands(view: &SessionView) -> String {
             format!("go on:  bosun session resume {name}\nend it: bosun session cancel {name}\n")
         }
         SessionState::Ended => match &view.retry_command {
+            Some(command) if command.starts_with("bosun session retry ") => {
+                format!("retry the {} that failed, from the step that failed:\n{command}\n", view.failed)
+            }
             Some(command) => format!(
                 "retry the {} that failed, from the step that failed:\nbosun session retry {name}\n\
                  or in a new session:\n{command}\n",

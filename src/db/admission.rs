@@ -16,7 +16,7 @@ use crate::model::{
 use super::{
     Connection, DbError, Pool, artifacts,
     claim::{self, Wish},
-    command,
+    command, component,
     error::doing,
     plan, session, session_component_batch, session_template, slice, workflow,
 };
@@ -51,6 +51,31 @@ pub struct Admission {
     pub skips: Vec<Skip>,
     /// The first line of the narrative.
     pub event: NewEvent,
+    /// What its components' records are to say of it.
+    pub origin: Origin,
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody asked for it: the records of its components say what it wants.
+    Request,
+    /// A staged session is applied: who is left out says why in its record.
+    Staged,
+    /// Its components (ascending) were enabled without a session: their records say what they want, and who is left out
+    /// says why.
+    Wishes(Vec<(i32, component::WishVersion)>),
+}
+
+impl Origin {
+    /// BOS's last action of its components; none: as it was.
+    fn last_action(&self) -> Option<&'static str> {
+        match self {
+            Self::Request => Some("session_setup"),
+            Self::Staged => Some("apply_staged"),
+            Self::Wishes(_) => None,
+        }
+    }
 }
 
 /// Admits a session: all of it, or nothing. [`DbError::Conflict`]: its name is taken, or it does not wait any more.
@@ -70,7 +95,7 @@ pub async fn admit(pool: &Pool, admission: Admission) -> Result<Admitted, DbErro
 }
 
 async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitted, DbError> {
-    let Admission { new, waiting, template, workflow, plan, plan_hash, skips, event } = admission;
+    let Admission { new, waiting, template, workflow, plan, plan_hash, skips, event, origin } = admission;
     let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
     let slices: Vec<i16> = plan.members.iter().map(|member| member.slice.0).collect();
     claim::lock(conn).await?;
@@ -81,10 +106,11 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
         Some(id) => still_waiting(conn, *id, &new.name).await?,
         None => (session::insert_waiting(conn, new).await?, new.name.to_string()),
     };
-    let holders = claim::take_all(conn, id, &ids).await?;
+    let holders = claim::take_all(conn, id, &ids, origin.last_action()).await?;
     if !holders.is_empty() {
         return Ok(Admitted::Claimed(holders));
     }
+    lock_records(conn, &ids, skips, origin).await?;
     let configurations: Vec<Option<&str>> = plan.slices.iter().map(|s| s.configuration.as_deref()).collect();
     let wish = Wish {
         session_name: &shown_name,
@@ -92,7 +118,12 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
         configurations: &configurations,
         keeps_artifacts: plan.steps.iter().any(|step| only_configures(&step.verb)),
     };
-    claim::record(conn, &ids, &slices, &wish).await?;
+    if !matches!(origin, Origin::Wishes(_)) {
+        claim::record(conn, &ids, &slices, &wish).await?;
+    }
+    if *origin != Origin::Request {
+        refuse_skipped(conn, skips).await?;
+    }
     plan::insert(conn, id, plan, &numbers, skips).await?;
     let skipped: usize = skips.iter().map(|skip| skip.components.len()).sum();
     let count = |n: usize| i32::try_from(n).expect("a session has fewer than 2^31 members");
@@ -133,6 +164,43 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     .await
     .map_err(doing("admit a session"))?;
     Ok(Admitted::Session(id))
+}
+
+/// Locks the records of everybody who is named, ascending, where those left out are written as well. Takes the wishes of
+/// components that were enabled without a session: all of them, or the caller rolls back.
+async fn lock_records(
+    conn: &mut Connection,
+    members: &[i32],
+    skips: &[Skip],
+    origin: &Origin,
+) -> Result<(), DbError> {
+    match origin {
+        Origin::Request => Ok(()),
+        Origin::Staged => {
+            let skipped = skips.iter().flat_map(|skip| &skip.components);
+            let mut everybody: Vec<i32> = members.iter().chain(skipped).copied().collect();
+            everybody.sort_unstable();
+            component::lock(conn, &everybody).await
+        }
+        Origin::Wishes(wishes) => match component::take_wishes(conn, wishes).await? {
+            true => Ok(()),
+            false => {
+                Err(DbError::Conflict { what: "Somebody else admitted the enabled components".to_owned() })
+            }
+        },
+    }
+}
+
+/// Says in their records why components were left out.
+async fn refuse_skipped(conn: &mut Connection, skips: &[Skip]) -> Result<(), DbError> {
+    let reasons: Vec<String> = skips.iter().map(|skip| skip.reason.to_string()).collect();
+    let mut why: Vec<(i32, &str)> = Vec::new();
+    for (skip, reason) in skips.iter().zip(&reasons) {
+        why.extend(skip.components.iter().map(|component| (*component, reason.as_str())));
+    }
+    why.sort_unstable();
+    let (components, errors): (Vec<i32>, Vec<&str>) = why.into_iter().unzip();
+    component::refuse(conn, &components, &errors).await
 }
 
 /// Holds a waiting session until the transaction ends, so that nobody cancels it in the meantime. Its number, and the
@@ -234,7 +302,7 @@ async fn readmit_in(
         ids.push(*component);
         slices.push(members[at].1);
     }
-    let holders = claim::take_all(conn, id, &ids).await?;
+    let holders = claim::take_all(conn, id, &ids, Some("session_setup")).await?;
     if !holders.is_empty() {
         return Ok(Admitted::Claimed(holders));
     }

@@ -46,15 +46,17 @@ pub(super) async fn lock(conn: &mut Connection) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Claims them all. Otherwise says who holds the rest, and the caller rolls back.
+/// Claims them all. Otherwise says who holds the rest, and the caller rolls back. Without an `action` their last action
+/// stays what it was.
 pub(super) async fn take_all(
     conn: &mut Connection,
     session: SessionId,
     ids: &[i32],
+    action: Option<&str>,
 ) -> Result<Vec<Holder>, DbError> {
     // Twice: what its holder gave back during the first look is free at the second.
     for _ in 0..2 {
-        if take(conn, session, ids).await? == ids.len() {
+        if take(conn, session, ids, action).await? == ids.len() {
             return Ok(Vec::new());
         }
         let holders = holders(conn, session, ids).await?;
@@ -66,7 +68,12 @@ pub(super) async fn take_all(
 }
 
 /// Claims what is free; the number that is the session's afterwards.
-async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<usize, DbError> {
+async fn take(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+    action: Option<&str>,
+) -> Result<usize, DbError> {
     let taken = sqlx::query_scalar!(
         r#"with free as materialized (
              select p.component_id
@@ -77,7 +84,9 @@ async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<
                     for update) p on true),
            taken as (
              update component_progress p
-                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '', last_action = 'session_setup',
+                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '',
+                    last_action = coalesce($3::text, (select r.action from component_record r
+                                                 where $3::text is null and r.component_id = p.component_id), ''),
                     last_action_failed = false, power_on_attempts = 0, power_off_graceful_attempts = 0,
                     power_off_forceful_attempts = 0, error_no = null,
                     powered_on_at = case when p.session_id = $1 then p.powered_on_at end,
@@ -86,7 +95,8 @@ async fn take(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<
               where p.component_id = free.component_id and p.claimed_by is null)
            select count(*) as "n!" from free"#,
         session.0,
-        ids
+        ids,
+        action
     )
     .fetch_one(conn)
     .await
@@ -135,7 +145,7 @@ pub(super) async fn record(
                 desired_boot_artifacts_id = case when $6 then c.desired_boot_artifacts_id
                                                  else ($4::int4[])[l.slice_no + 1] end,
                 desired_configuration = coalesce(($5::text[])[l.slice_no + 1], ''), desired_token = null,
-                desired_updated_at = now(), written_at = now()
+                desired_updated_at = now(), written_at = now(), wished_at = null, wished_by = null
            from locked l
           where c.component_id = l.component_id",
         ids,

@@ -235,7 +235,7 @@ impl Driver {
     async fn begin(&mut self) -> Result<(), Halt> {
         let (mut inputs, mut ids, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for PendingCommand { id, request, actor } in self.pending().await? {
-            match self.understand(&request) {
+            match self.understand(&request).await? {
                 Ok(command) => {
                     inputs.push(Input::Command { command, actor, reason: request.reason });
                     ids.push(id);
@@ -334,7 +334,7 @@ impl Driver {
         let pending = self.pending().await?;
         let any = !pending.is_empty();
         for PendingCommand { id, request, actor } in pending {
-            match self.understand(&request) {
+            match self.understand(&request).await? {
                 Ok(command) => {
                     let reason = request.reason.clone();
                     let outputs = self.flow.feed(self.clock.now(), Input::Command { command, actor, reason });
@@ -350,7 +350,22 @@ impl Driver {
         Ok(any)
     }
 
-    fn understand(&self, request: &CommandRequest) -> Result<Command, String> {
+    async fn understand(&mut self, request: &CommandRequest) -> Result<Result<Command, String>, Halt> {
+        if request.kind != CommandKind::RetryPolicy {
+            return Ok(self.read(request));
+        }
+        let asked = &request.components;
+        let policies =
+            self.journal.read(async |conn| db::component::retry_policies(conn, asked).await).await?;
+        let member = |component: &i32| {
+            let policy =
+                policies.binary_search_by_key(component, |(id, _)| *id).map(|at| policies[at].1).ok();
+            Some((*self.ordinals.get(component)?, policy))
+        };
+        Ok(Ok(Command::RetryPolicy { members: asked.iter().filter_map(member).collect() }))
+    }
+
+    fn read(&self, request: &CommandRequest) -> Result<Command, String> {
         let members: Vec<Ordinal> =
             request.components.iter().filter_map(|component| self.ordinals.get(component).copied()).collect();
         if members.is_empty() && !request.components.is_empty() {
@@ -369,6 +384,8 @@ impl Driver {
                 Command::Restart { step: step.ok_or("restart needs the name of a step")?, members }
             }
             CommandKind::Skip => Command::Skip { members, step },
+            CommandKind::Disable => Command::Disable { members },
+            CommandKind::RetryPolicy => Command::RetryPolicy { members: Vec::new() },
         })
     }
 

@@ -72,6 +72,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
     let edge = |ends: &(_, _)| plan.edges.iter().position(|edge| (edge.from, edge.to) == *ends);
     let reports = db::component::reports(connection, &ids).await?;
     let progress = db::component_progress::last_power(connection, &ids).await?;
+    let policies = db::component::retry_policies(connection, &ids).await?;
     let admitted_at = row.admitted_at.unwrap_or(row.created_at);
     let past = Past {
         facts,
@@ -91,6 +92,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
             .filter(|row| row.claimed_by == Some(*session))
             .filter_map(|row| ordinal(row.component))
             .collect(),
+        retry_policies: policies.into_iter().filter_map(|(id, most)| Some((ordinal(id)?, most))).collect(),
     };
     let texts = db::error_text::list(connection, session).await?;
     Ok(Memory {

@@ -36,7 +36,7 @@ const RETRY_COMMAND_BYTES_MAX: usize = 100_000;
 pub struct Titles {
     /// Its name.
     pub session: String,
-    /// Its template's.
+    /// Its template's; empty for a session without one.
     pub template: String,
     /// Its operation.
     pub operation: String,
@@ -265,6 +265,9 @@ impl Recorder {
             failed.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].xname).collect();
         names.sort_unstable();
         let Titles { session, template, operation } = &self.titles;
+        if template.is_empty() {
+            return Some(format!("bosun session retry {session}"));
+        }
         let command = |limit: &str| {
             format!("bosun session create --template {template} --operation {operation} --limit {limit}")
         };

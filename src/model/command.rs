@@ -34,10 +34,20 @@ pub enum Command {
         /// Only what is not reached or in flight in this step.
         step: Option<StepNo>,
     },
+    /// Somebody disabled these components: they go no further.
+    Disable {
+        /// Who.
+        members: Vec<Ordinal>,
+    },
+    /// How often these components may be tried from now on; none: as the plan says.
+    RetryPolicy {
+        /// Who, and how often.
+        members: Vec<(Ordinal, Option<u16>)>,
+    },
 }
 
 /// A command's verb, as rows and URLs name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandKind {
     /// See [`Command::Pause`].
@@ -52,6 +62,10 @@ pub enum CommandKind {
     Restart,
     /// See [`Command::Skip`].
     Skip,
+    /// See [`Command::Disable`].
+    Disable,
+    /// See [`Command::RetryPolicy`]; how often is in the components' records.
+    RetryPolicy,
 }
 
 /// A command as it is asked for and kept (`command.data`).

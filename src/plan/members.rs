@@ -116,7 +116,7 @@ pub fn select(wanted: &Wanted<'_>, inventory: &Inventory) -> Result<Selection, S
     for (id, name) in boot_set_of {
         let Some(selected) = boot_sets.get_mut(name) else { continue };
         let arch = wanted.template.boot_sets[name].arch.unwrap_or_default();
-        match judge(id, arch, wanted.include_disabled, inventory) {
+        match judge(id, Some(arch), wanted.include_disabled, inventory) {
             Ok(xname) => selected.members.push(xname),
             Err(reason) => selected.skipped.push(Skipped { reason, id: id.to_owned() }),
         }
@@ -273,8 +273,16 @@ fn assign<'a>(
     Ok(boot_set_of)
 }
 
-/// Whether a component can take part.
-fn judge(id: &str, arch: Arch, include_disabled: bool, inventory: &Inventory) -> Result<Xname, ReasonCode> {
+/// Whether a component can take part; without `arch` in a boot set of any architecture.
+///
+/// # Errors
+/// Why not.
+pub fn judge(
+    id: &str,
+    arch: Option<Arch>,
+    include_disabled: bool,
+    inventory: &Inventory,
+) -> Result<Xname, ReasonCode> {
     let component = inventory.components.get(id).ok_or(ReasonCode::UnknownComponent)?;
     let xname = id.parse().map_err(|_| ReasonCode::NotANode)?;
     if !component.is_node {
@@ -286,7 +294,7 @@ fn judge(id: &str, arch: Arch, include_disabled: bool, inventory: &Inventory) ->
     if component.is_empty {
         return Err(ReasonCode::Empty);
     }
-    if !fits(arch, component.arch) {
+    if arch.is_some_and(|arch| !fits(arch, component.arch)) {
         return Err(ReasonCode::WrongArchitecture);
     }
     if !component.enabled && !include_disabled {

@@ -3,18 +3,21 @@
 //! * [`workflow`] reads a workflow's text and reports every mistake in it at once.
 //! * [`members`] says which components a session is for, and why others are left out.
 //! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
+//! * [`join`](join()) puts two plans side by side into one.
 //! * [`flow`] says how it moves.
 //! * [`hash`](hash()) names a plan, [`render`] shows it to people.
 
 pub mod compile;
 pub mod flow;
 pub mod hash;
+mod join;
 pub mod members;
 pub mod render;
 pub mod workflow;
 
 pub use compile::{Binding, BoundBootSet, compile};
 pub use hash::hash;
+pub use join::join;
 
 use std::fmt;
 

@@ -153,6 +153,7 @@ fn admission(name: &str, members: &[(i32, String)]) -> Admission {
         plan_hash: "hash".to_owned(),
         skips: Vec::new(),
         event: event(EventKind::Admitted),
+        origin: db::admission::Origin::Request,
     }
 }
 

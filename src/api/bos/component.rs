@@ -17,6 +17,7 @@ use super::{
 use crate::{
     api::{
         ApiError, ApiState,
+        actor::Actor,
         body::{Json, JsonBody},
         query::Query,
         reports,
@@ -124,6 +125,7 @@ fn id_in_path(id: &str) -> Result<(), ApiError> {
 async fn patch(
     State(state): State<ApiState>,
     tenant: Tenant,
+    actor: Actor,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
@@ -144,13 +146,28 @@ async fn patch(
         }
     }
     let how = Patching::Merge { skip_unknown: false };
-    let written = db::component::patch(&state.pool, vec![(id.clone(), patch)], how).await?;
+    let written = write(&state, vec![(id.clone(), patch)], how, &actor).await?;
     written.first().map(|component| Json::ok(show(component, false))).ok_or_else(|| reports::unknown(&id))
+}
+
+/// Writes records. Whoever is enabled waits to be driven to its desired state.
+async fn write(
+    state: &ApiState,
+    patches: Vec<(String, ComponentPatch)>,
+    how: Patching,
+    actor: &Actor,
+) -> Result<Vec<Component>, ApiError> {
+    let written = db::component::patch(&state.pool, patches, how, Some(&actor.0)).await?;
+    if written.iter().any(|component| component.enabled == Some(true)) {
+        state.waiting.notify_one();
+    }
+    Ok(written)
 }
 
 async fn put(
     State(state): State<ApiState>,
     tenant: Tenant,
+    actor: Actor,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
@@ -159,23 +176,25 @@ async fn put(
     let body = body.required()?;
     schema::check(&shape::COMPONENT, &body)?;
     let patches = vec![(id.clone(), component_view::read(body)?)];
-    let written = db::component::patch(&state.pool, patches, Patching::Replace).await?;
+    let written = write(&state, patches, Patching::Replace, &actor).await?;
     written.first().map(|component| Json::ok(show(component, false))).ok_or_else(|| reports::unknown(&id))
 }
 
 async fn put_bulk(
     State(state): State<ApiState>,
     tenant: Tenant,
+    actor: Actor,
     body: JsonBody,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     tenant.refuse()?;
-    let written = db::component::patch(&state.pool, list_of(body.required()?)?, Patching::Replace).await?;
+    let written = write(&state, list_of(body.required()?)?, Patching::Replace, &actor).await?;
     Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()))
 }
 
 async fn patch_bulk(
     State(state): State<ApiState>,
     tenant: Tenant,
+    actor: Actor,
     query: Query,
     body: JsonBody,
 ) -> Result<Json<Vec<Value>>, ApiError> {
@@ -183,7 +202,7 @@ async fn patch_bulk(
     let how = Patching::Merge { skip_unknown: query.boolean("skip_bad_ids")?.unwrap_or(false) };
     let body = body.required()?;
     if body.is_array() {
-        let written = db::component::patch(&state.pool, list_of(body)?, how).await?;
+        let written = write(&state, list_of(body)?, how, &actor).await?;
         return Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()));
     }
     schema::check(&shape::COMPONENT_BULK, &body)?;
@@ -201,7 +220,7 @@ async fn patch_bulk(
     // Who was found by the session, and retired since, is nobody's mistake.
     let how = if computed { Patching::Merge { skip_unknown: true } } else { how };
     let patches = ids.into_iter().map(|id| (id, patch.clone())).collect();
-    let written = db::component::patch(&state.pool, patches, how).await?;
+    let written = write(&state, patches, how, &actor).await?;
     Ok(Json::ok(written.iter().map(|component| show(component, computed)).collect()))
 }
 

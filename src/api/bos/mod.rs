@@ -12,6 +12,9 @@
 //! * `?ids=` may be longer than 127 characters; nothing that a client sends is answered by 500.
 //! * Every request for components, and every write of a template or session, is refused for a tenant (400): this
 //!   version cannot ask whose nodes are whose.
+//! * Components that are enabled without a session are gathered for two seconds and driven by one session of our own, which
+//!   BOS's clients do not see. Who cannot be acted on (locked, not in HSM) is `failed` at once, with the reason.
+//! * Enabling a component that a session drives to that very state already does not put it on hold.
 //! * A report expires only while no session holds the component.
 //!
 //! Options that mean nothing here, and are kept and shown: `*_read_timeout`, `logging_level`, `polling_frequency`,

@@ -55,7 +55,7 @@ async fn apply(
         sorted.add(xname, &components, &sessions);
     }
     let patches = std::mem::take(&mut sorted.patches);
-    db::component::patch(&state.pool, patches, Patching::Merge { skip_unknown: true }).await?;
+    db::component::patch(&state.pool, patches, Patching::Merge { skip_unknown: true }, None).await?;
     let touched: Vec<String> = sorted.failed.iter().chain(&sorted.succeeded).cloned().collect();
     if options.clear_stage && !touched.is_empty() {
         let mut conn = db::acquire(&state.pool).await?;

@@ -204,7 +204,8 @@ impl<'a> Flat<'a> {
         skipped.sort_unstable();
         (self.failed, self.failed_error) = failed.into_iter().unzip();
         (self.skipped, self.skipped_error) = skipped.into_iter().unzip();
-        self.disabled = [&self.succeeded[..], &self.failed[..]].concat();
+        // Who was left out on the way is not driven any further either.
+        self.disabled = [&self.succeeded[..], &self.failed[..], &self.skipped[..]].concat();
         self.disabled.sort_unstable();
     }
 

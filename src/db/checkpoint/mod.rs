@@ -147,7 +147,7 @@ pub async fn save(conn: &mut Connection, lease: &Lease, checkpoint: &Checkpoint)
               where exists (select from fence)),
            disabled as (
              update component set enabled = false
-              where component_id = any ($54::int4[]) and (select count(*) from locked) > 0),
+              where component_id = any ($54::int4[]) and wished_at is null and (select count(*) from locked) > 0),
            session_row as (
              update session
                 set state = $55, reason = $56, outcome = $57, succeeded = $58, failed = $59, skipped = $60,

@@ -5,7 +5,10 @@ mod expire;
 mod history;
 mod merge;
 mod patch;
+mod refuse;
 mod report;
+mod steer;
+mod wish;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,7 +26,10 @@ pub use expire::expire_actual;
 pub use history::{HistoryLine, component_history};
 pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};
 pub use patch::{Patching, patch};
+pub(super) use refuse::{lock, refuse};
 pub use report::{ReportOutcome, report};
+pub(super) use wish::take_wishes;
+pub use wish::{Wish, WishVersion, oldest_wish, wishes};
 
 /// A component's BOS record as it is shown. What was never written is `None`.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,4 +230,27 @@ pub async fn reports(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, Rep
         (row.component_id, Report { token: BootToken(row.token), artifacts, at: row.at })
     });
     Ok(span.keep(reports.collect(), |(id, _)| *id))
+}
+
+/// The retry policies of components (ascending) that have one of their own.
+pub async fn retry_policies(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, u16)>, DbError> {
+    let span = Span::of(ids);
+    let rows = sqlx::query!(
+        r#"select component_id as "component_id!", retry_policy as "retry_policy!" from component
+            where component_id between $1 and $2 and retry_policy is not null
+           union all
+           select c.component_id, c.retry_policy
+             from unnest($3::int4[]) w(component_id)
+             join lateral (select * from component x
+                            where x.component_id = w.component_id and x.retry_policy is not null) c on true"#,
+        span.lowest,
+        span.highest,
+        span.few
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read retry policies"))?;
+    let most = |policy: i32| u16::try_from(policy).unwrap_or(u16::MAX);
+    let policies = rows.into_iter().map(|row| (row.component_id, most(row.retry_policy)));
+    Ok(span.keep(policies.collect(), |(id, _)| *id))
 }

@@ -5,11 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::artifacts::BootArtifacts;
+use crate::model::{
+    artifacts::BootArtifacts,
+    command::{CommandKind, CommandRequest},
+    session::SessionId,
+};
 
 use super::{
-    super::{Connection, DbError, Pool, artifacts, error::doing},
+    super::{Connection, DbError, Pool, artifacts, command, error::doing},
     Component, ComponentFilter, ComponentPatch, discover, list, shared_artifacts,
+    steer::{Before, Steering},
 };
 
 /// How patches are applied.
@@ -25,17 +30,19 @@ pub enum Patching {
 }
 
 /// Applies patches by BOS's rules (the last one of several for one component counts); the records as they are then.
-/// A claim is not touched: the session that holds a component notices.
+/// A claim is not touched. With an `actor` it is a client's change, and steers: enabled components wait to be driven to
+/// their desired state, and a session that holds one is told what it has to know.
 pub async fn patch(
     pool: &Pool,
     patches: Vec<(String, ComponentPatch)>,
     how: Patching,
+    actor: Option<&str>,
 ) -> Result<Vec<Component>, DbError> {
-    let pool = pool.clone();
+    let (pool, actor) = (pool.clone(), actor.map(str::to_owned));
     let task = tokio::spawn(async move {
         let patches: BTreeMap<String, ComponentPatch> = patches.into_iter().collect();
         let mut tx = pool.begin().await.map_err(doing("write components"))?;
-        let written = patch_in(&mut tx, &patches, how).await?;
+        let written = patch_in(&mut tx, &patches, how, actor.as_deref()).await?;
         tx.commit().await.map_err(doing("write components"))?;
         Ok(written)
     });
@@ -46,6 +53,7 @@ async fn patch_in(
     conn: &mut Connection,
     patches: &BTreeMap<String, ComponentPatch>,
     how: Patching,
+    actor: Option<&str>,
 ) -> Result<Vec<Component>, DbError> {
     let xnames: Vec<String> = patches.keys().cloned().collect();
     if how == Patching::Replace {
@@ -69,16 +77,61 @@ async fn patch_in(
         return Err(DbError::NotFound { what: format!("Component '{unknown}'") });
     }
     let tokens = recorded(conn, patches.values()).await?;
+    let mut steered = Vec::with_capacity(components.len());
     for component in &mut components {
         let patch = &patches[&component.xname];
         let token = patch.actual.as_ref().and_then(|actual| actual.bss_token.as_deref());
+        let before = Before::of(component);
+        let overridden = component.status_override.clone();
         if how == Patching::Replace {
             *component = component.blank();
         }
         component.merge(patch, token.and_then(|token| tokens.get(token).cloned()), now);
+        let steering = actor.map_or(Steering::Nothing, |_| Steering::of(&before, component, patch, how));
+        if steering == Steering::UnderWay {
+            // Enabling puts it on hold until somebody acts; somebody does.
+            component.status_override = overridden;
+        }
+        steered.push(steering);
     }
-    write(conn, patches, &components, how).await?;
+    write(conn, patches, &components, how, &Wishes { steered: &steered, actor, now }).await?;
+    if let Some(actor) = actor {
+        tell_holders(conn, patches, &components, &steered, actor).await?;
+    }
     Ok(components)
+}
+
+/// What becomes of wishes, by component.
+struct Wishes<'a> {
+    steered: &'a [Steering],
+    actor: Option<&'a str>,
+    now: crate::model::Timestamp,
+}
+
+/// Tells the sessions that hold components: who is to be left out, and how often somebody may be tried.
+async fn tell_holders(
+    conn: &mut Connection,
+    patches: &BTreeMap<String, ComponentPatch>,
+    components: &[Component],
+    steered: &[Steering],
+    actor: &str,
+) -> Result<(), DbError> {
+    let mut told: BTreeMap<(SessionId, CommandKind), Vec<i32>> = BTreeMap::new();
+    for (component, steering) in components.iter().zip(steered) {
+        let Some(session) = component.claimed_by else { continue };
+        let kind = match steering {
+            Steering::Withdraw => CommandKind::Disable,
+            _ if patches[&component.xname].retry_policy.is_some() => CommandKind::RetryPolicy,
+            _ => continue,
+        };
+        told.entry((session, kind)).or_default().push(component.number);
+    }
+    for ((session, kind), mut components) in told {
+        components.sort_unstable();
+        let request = CommandRequest { kind, step: None, components, reason: None };
+        command::insert(conn, &session, &request, actor).await?;
+    }
+    Ok(())
 }
 
 /// What the tokens of these patches stand for.
@@ -121,6 +174,7 @@ struct Columns {
     event_stats: Vec<serde_json::Value>,
     reported: Vec<bool>,
     overrides: Vec<bool>,
+    wishes: Vec<Option<bool>>,
 }
 
 impl Columns {
@@ -186,10 +240,16 @@ async fn write(
     patches: &BTreeMap<String, ComponentPatch>,
     components: &[Component],
     how: Patching,
+    wishes: &Wishes<'_>,
 ) -> Result<(), DbError> {
     let mut c = Columns::default();
-    for component in components {
+    for (component, steering) in components.iter().zip(wishes.steered) {
         c.add(component, &patches[&component.xname], how == Patching::Replace);
+        c.wishes.push(match steering {
+            Steering::Nothing | Steering::UnderWay => None,
+            Steering::Wish => Some(true),
+            Steering::Withdraw => Some(false),
+        });
     }
     let actual = components.iter().map(|component| component.actual.artifacts.as_ref()).collect();
     let actual = artifact_numbers(conn, actual).await?;
@@ -208,13 +268,15 @@ async fn write(
                 status = case when u.overrides then u.status else c.status end,
                 last_action = case when u.overrides then u.last_action else c.last_action end,
                 event_stats = case when u.overrides then u.event_stats else c.event_stats end,
-                written_at = case when u.overrides then clock_timestamp() else c.written_at end
+                written_at = case when u.overrides then clock_timestamp() else c.written_at end,
+                wished_at = case when u.wishes then coalesce(c.wished_at, $21) when u.wishes is null then c.wished_at end,
+                wished_by = case when u.wishes then $20 when u.wishes is null then c.wished_by end
            from unnest($1::int4[], $2::bool[], $3::text[], $4::text[], $5::int4[], $6::int4[], $7::text[],
                        $8::timestamptz[], $9::int4[], $10::text[], $11::text[], $12::timestamptz[], $13::jsonb[],
-                       $14::jsonb[], $15::jsonb[], $16::jsonb[], $17::bool[], $18::bool[])
+                       $14::jsonb[], $15::jsonb[], $16::jsonb[], $17::bool[], $18::bool[], $19::bool[])
                 u(component_id, enabled, error, session, retry_policy, actual, actual_token, actual_at, desired,
                   desired_configuration, desired_token, desired_at, staged, status, last_action, event_stats, reported,
-                  overrides)
+                  overrides, wishes)
           where c.component_id = any ($1) and c.component_id = u.component_id",
         &c.number,
         &c.enabled as &[Option<bool>],
@@ -234,6 +296,9 @@ async fn write(
         &c.event_stats,
         &c.reported,
         &c.overrides,
+        &c.wishes as &[Option<bool>],
+        wishes.actor,
+        wishes.now,
     )
     .execute(conn)
     .await

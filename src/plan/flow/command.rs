@@ -23,6 +23,8 @@ impl Flow {
                 ("restart", self.retry(now, members, Some(step), Some(step), actor))
             }
             Command::Skip { members, step } => ("skip", self.leave_out(now, members, step, actor, &why)),
+            Command::Disable { members } => ("disable", self.disable(now, members, actor)),
+            Command::RetryPolicy { members } => ("retry_policy", self.limit_attempts(&members)),
         };
         self.note(
             EventKind::Command,
@@ -208,6 +210,25 @@ impl Flow {
             }
         }
         format!("{skipped} components go no further")
+    }
+
+    fn disable(&mut self, now: Timestamp, members: Vec<Ordinal>, actor: &str) -> String {
+        let reason = Reason::new(ReasonCode::DisabledByActor, format!("by {actor}"));
+        let mut disabled = 0;
+        for ordinal in members {
+            if !self.components[ordinal.0 as usize].ended {
+                self.doom(now, ordinal, reason.clone());
+                disabled += 1;
+            }
+        }
+        format!("{disabled} components go no further")
+    }
+
+    fn limit_attempts(&mut self, members: &[(Ordinal, Option<u16>)]) -> String {
+        for (ordinal, policy) in members {
+            self.components[ordinal.0 as usize].retry_policy = *policy;
+        }
+        format!("heeded for {} components", members.len())
     }
 
     pub(super) fn wanted(&mut self, now: Timestamp, by: &str, members: &[Ordinal]) {

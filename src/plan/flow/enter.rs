@@ -214,6 +214,12 @@ impl Flow {
             self.skip(now, ordinal, step, Reason::bare(ReasonCode::Cancelled));
             return;
         }
+        let powers = self.steps[step.0 as usize].shape.power.is_some();
+        if powers && self.components[ordinal.0 as usize].retry_policy == Some(0) {
+            let reason = Reason::new(ReasonCode::TooManyAttempts, "its retry_policy allows none");
+            self.fail(now, ordinal, step, reason);
+            return;
+        }
         if acts {
             self.put(ordinal, step, Place::Ready);
             self.steps[step.0 as usize].ready[0].push_back(ordinal);
@@ -240,12 +246,18 @@ impl Flow {
         }
     }
 
+    /// How often a component may be sent back: BOS counts its power-ons, of which the first needs no sending back.
+    fn times_again(&self, ordinal: Ordinal, planned: u16) -> u16 {
+        let policy = self.components[ordinal.0 as usize].retry_policy;
+        policy.map_or(planned, |policy| policy.saturating_sub(1))
+    }
+
     /// Failed in the step: sent back if the step says so, else its way ends here.
     pub(super) fn fail(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
         let again = self.plan.steps[step.0 as usize].again.clone();
         if let Some(again) = again
             && again.on.contains(&reason.code)
-            && self.components[ordinal.0 as usize].sent_back < again.times
+            && self.components[ordinal.0 as usize].sent_back < self.times_again(ordinal, again.times)
             && self.components[ordinal.0 as usize].doomed.is_none()
             && !self.components[ordinal.0 as usize].is_out()
             && self.mode != SessionState::Cancelling

@@ -170,6 +170,8 @@ pub struct Past {
     pub last_power: Vec<(Ordinal, Timestamp)>,
     /// Whom the session still holds.
     pub claimed: Vec<Ordinal>,
+    /// How often components may be tried that say so themselves.
+    pub retry_policies: Vec<(Ordinal, u16)>,
 }
 
 /// Intervals the flow keeps to; everything else is in the plan.

@@ -63,6 +63,9 @@ impl Flow {
             flow.fold(fact);
         }
         let sent_back = flow.last_sent_back(&past.facts);
+        for (ordinal, policy) in &past.retry_policies {
+            flow.components[ordinal.0 as usize].retry_policy = Some(*policy);
+        }
         for (ordinal, at) in &past.last_power {
             flow.components[ordinal.0 as usize].last_power = Some(millis(*at));
         }

@@ -92,8 +92,15 @@ impl Flow {
         cell.since = millis(now);
         let before: u32 =
             state.shape.rungs[..cell.rung as usize].iter().map(|rung| u32::from(rung.tries)).sum();
-        let used_up = before + u32::from(cell.tries) >= u32::from(self.plan.steps[step.0 as usize].attempts);
-        let once_more = !used_up && rung.is_some_and(|rung| cell.tries < rung.tries);
+        let policy = self.components[ordinal.0 as usize].retry_policy;
+        // BOS's policy is per action, and each rung is one.
+        let attempts_max = policy.map_or(self.plan.steps[step.0 as usize].attempts, |policy| {
+            policy.max(1).saturating_mul(u16::try_from(rungs).unwrap_or(u16::MAX).max(1))
+        });
+        let used_up = before + u32::from(cell.tries) >= u32::from(attempts_max);
+        let policy = policy.filter(|_| state.shape.power == Some(Power::On));
+        let once_more =
+            !used_up && rung.is_some_and(|rung| cell.tries < policy.map_or(rung.tries, |most| most.max(1)));
         if !once_more && !used_up && (cell.rung as usize) + 1 < rungs {
             cell.rung += 1;
             cell.tries = 0;

@@ -128,6 +128,8 @@ pub(super) struct Component {
     pub reserved_by: Option<EffectNo>,
     /// A lost call may act until then.
     pub covered_until: Millis,
+    /// How often it may be tried in place of what the plan says.
+    pub retry_policy: Option<u16>,
 }
 
 impl Component {

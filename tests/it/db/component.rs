@@ -132,11 +132,11 @@ async fn a_patch_merges_and_a_put_replaces() {
         enabled: Some(true),
         ..Default::default()
     };
-    let written = patch(&db.pool, one(set), merge).await.unwrap().remove(0);
+    let written = patch(&db.pool, one(set), merge, None).await.unwrap().remove(0);
     assert_eq!(written.status_override.as_deref(), Some("on_hold"));
     assert_eq!(written.event_stats.power_on_attempts, Some(0));
     let desired = StatePatch { configuration: Some("c".to_owned()), ..Default::default() };
-    patch(&db.pool, one(ComponentPatch { desired: Some(desired), ..Default::default() }), merge)
+    patch(&db.pool, one(ComponentPatch { desired: Some(desired), ..Default::default() }), merge, None)
         .await
         .unwrap();
     let shown = get(&mut conn, name).await.unwrap();
@@ -148,7 +148,7 @@ async fn a_patch_merges_and_a_put_replaces() {
     let put = ComponentPatch { enabled: Some(false), ..Default::default() };
     let new = "nid000001".to_owned();
     let both = vec![(name.clone(), put.clone()), (new.clone(), put)];
-    patch(&db.pool, both, Patching::Replace).await.unwrap();
+    patch(&db.pool, both, Patching::Replace, None).await.unwrap();
     for name in [name, &new] {
         let shown = get(&mut conn, name).await.unwrap();
         assert_eq!((shown.enabled, shown.session, shown.error), (Some(false), None, None));
@@ -159,10 +159,10 @@ async fn a_patch_merges_and_a_put_replaces() {
         ("unknown".to_owned(), ComponentPatch::default()),
         (new.clone(), ComponentPatch { error: Some("e".to_owned()), ..Default::default() }),
     ];
-    let refused = patch(&db.pool, unknown.clone(), merge).await.unwrap_err();
+    let refused = patch(&db.pool, unknown.clone(), merge, None).await.unwrap_err();
     assert_eq!(refused.to_string(), "Component 'unknown' does not exist");
     assert_eq!(get(&mut conn, &new).await.unwrap().error, None, "nothing was written");
-    let written = patch(&db.pool, unknown, Patching::Merge { skip_unknown: true }).await.unwrap();
+    let written = patch(&db.pool, unknown, Patching::Merge { skip_unknown: true }, None).await.unwrap();
     assert_eq!(written.len(), 1);
     assert_eq!(get(&mut conn, &new).await.unwrap().error.as_deref(), Some("e"));
 }

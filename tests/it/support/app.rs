@@ -165,6 +165,7 @@ impl App {
             plan,
             skips: Vec::new(),
             event: NewEvent { kind: EventKind::Admitted, actor: None, data: serde_json::json!({}) },
+            origin: db::admission::Origin::Request,
         };
         match db::admission::admit(&self.database.pool, admission).await.unwrap() {
             Admitted::Session(session) => session,
