@@ -2,11 +2,18 @@
 //!
 //! Validates, admits, writes request rows and reads. It owns no client: whatever needs a service goes through [`Admit`].
 //! What comes in is checked against shapes kept as data ([`schema`]); whatever goes wrong ends as one type ([`error`]).
+//!
+//! **To add an endpoint**, add an [`endpoint::Endpoint`] to `endpoints()` of its noun: handler, parameters, shapes of what
+//! it takes and answers, status codes of its errors. Router, OpenAPI document and browsable page are all made of these
+//! declarations. Every request and answer of the integration tests is held against the document, and `make fuzz-api`
+//! asks the running server whatever the document allows; so a declaration that is not true is found.
 
 mod actor;
 mod body;
 mod bos;
 mod bosun;
+mod document;
+mod endpoint;
 mod error;
 mod query;
 mod reports;
@@ -20,7 +27,6 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
@@ -31,11 +37,14 @@ use crate::{
     model::{options::Options, session::Name},
 };
 
+use endpoint::Endpoint;
 pub use error::ApiError;
 use reports::Reports;
 
 /// Largest body of most requests: a template with every node of a large machine by name.
 const BODY_BYTES_MAX: usize = 2 << 20;
+/// What the gateway puts before BOS's paths.
+const GATEWAY_PREFIX: &str = "/apis/bos";
 /// Longest time for most answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time for answers that need several services: admission and plans.
@@ -93,13 +102,30 @@ pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationTok
     axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// Every path.
+/// Every endpoint that is documented.
+fn endpoints() -> Vec<Endpoint> {
+    let below = |prefix: &str, endpoints: Vec<Endpoint>| -> Vec<Endpoint> {
+        endpoints.into_iter().map(|endpoint| endpoint.below(prefix)).collect()
+    };
+    [
+        vec![bos::version::root_endpoint()],
+        below("/v2", bos::endpoints()),
+        below("/bosun/v1", bosun::endpoints()),
+        document::endpoints(),
+    ]
+    .concat()
+}
+
+/// Every path. What BOS has is found below the gateway's prefix as well.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
-        .route("/", get(bos::version::root))
-        .nest("/v2", bos::router())
-        .nest("/apis/bos/v2", bos::router())
-        .nest("/bosun/v1", bosun::router())
+    let endpoints = endpoints();
+    let of_bos = |endpoint: &&Endpoint| {
+        ["/v2", "/openapi.json", "/ui"].iter().any(|prefix| endpoint.path.starts_with(prefix))
+    };
+    let behind_gateway: Vec<Endpoint> =
+        endpoints.iter().filter(of_bos).map(|endpoint| endpoint.clone().below(GATEWAY_PREFIX)).collect();
+    endpoint::router(&endpoints)
+        .merge(endpoint::router(&behind_gateway))
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use crate::model::session::Name;
+use crate::model::{Timestamp, session::Name};
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -32,18 +32,30 @@ pub enum Shape {
     Boolean,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A moment, as RFC 3339 writes it.
+    Moment,
+    /// Any number.
+    Number,
+    /// Anything at all.
+    Any,
     /// A string with a grammar of its own.
     Grammar {
         /// Most characters.
         max: usize,
         /// Whether a string is one of its words.
         holds: fn(&str) -> bool,
+        /// The same as a regular expression, for the document: what it takes must hold.
+        pattern: &'static str,
         /// What it is, as in `'x' is not <this>`.
         what: &'static str,
     },
     /// Fields by name; others are refused.
     Object(&'static [Field]),
-    /// The same with fields from several lists, and at least one of them given.
+    /// The same with fields from two lists.
+    Both(&'static [Field], &'static [Field]),
+    /// Fields by name; others are taken as they are.
+    Open(&'static [Field]),
+    /// The same as [`Self::Object`] with fields from several lists, and at least one of them given.
     NonEmptyObject(&'static [&'static [Field]]),
     /// Any keys, all with one shape of value.
     Map {
@@ -54,6 +66,8 @@ pub enum Shape {
         /// What the values must be.
         value: &'static Shape,
     },
+    /// Any keys, or none, all with one shape of value.
+    Table(&'static Shape),
     /// Items of one shape.
     List {
         /// Fewest.
@@ -63,6 +77,12 @@ pub enum Shape {
         /// What the items must be.
         item: &'static Shape,
     },
+    /// So many items of one shape as there are.
+    Many(&'static Shape),
+    /// Any of these.
+    AnyOf(&'static [&'static Shape]),
+    /// That, under a name of its own in the document.
+    Named(&'static str, &'static Shape),
     /// That, or `null`.
     Nullable(&'static Shape),
     /// Shown, never taken.
@@ -72,9 +92,12 @@ pub enum Shape {
 /// A field of an object.
 #[derive(Debug)]
 pub struct Field {
-    name: &'static str,
-    shape: &'static Shape,
-    required: bool,
+    /// Its key.
+    pub name: &'static str,
+    /// What it must be.
+    pub shape: &'static Shape,
+    /// Whether it must be there.
+    pub required: bool,
 }
 
 /// A field that may be left out.
@@ -130,17 +153,34 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
             Some(number) => wrong(format!("{number} is not between {min} and {max}")),
             None => not_of("integer"),
         },
-        Shape::Text { .. } | Shape::Name | Shape::NameOrEmpty | Shape::Word(_) | Shape::Grammar { .. } => {
-            match value.as_str() {
-                Some(text) => check_text(shape, text).map_err(|what| (what, place.clone())),
-                None => not_of("string"),
+        Shape::Any => Ok(()),
+        Shape::Number if value.is_number() => Ok(()),
+        Shape::Number => not_of("number"),
+        Shape::Named(_, inner) => find(inner, value, place),
+        Shape::AnyOf(shapes) => {
+            let mut mistakes = shapes.iter().map(|shape| find(shape, value, &mut place.clone()));
+            // Of several ways to be wrong the first is told.
+            match mistakes.next() {
+                Some(Err(first)) if mistakes.all(|mistake| mistake.is_err()) => Err(first),
+                _ => Ok(()),
             }
         }
-        Shape::Object(fields) => find_in_fields(&[fields], value, place),
+        Shape::Text { .. }
+        | Shape::Name
+        | Shape::NameOrEmpty
+        | Shape::Word(_)
+        | Shape::Moment
+        | Shape::Grammar { .. } => match value.as_str() {
+            Some(text) => check_text(shape, text).map_err(|what| (what, place.clone())),
+            None => not_of("string"),
+        },
+        Shape::Object(fields) => find_in_fields(&[fields], false, value, place),
+        Shape::Both(some, others) => find_in_fields(&[some, others], false, value, place),
+        Shape::Open(fields) => find_in_fields(&[fields], true, value, place),
         Shape::NonEmptyObject(_) if value.as_object().is_some_and(Map::is_empty) => {
             wrong("{} does not have enough properties".to_owned())
         }
-        Shape::NonEmptyObject(lists) => find_in_fields(lists, value, place),
+        Shape::NonEmptyObject(lists) => find_in_fields(lists, false, value, place),
         Shape::Map { max, key, value: item_shape } => {
             let Some(object) = value.as_object() else { return not_of("object") };
             if object.is_empty() || object.len() > *max {
@@ -154,6 +194,14 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
             }
             Ok(())
         }
+        Shape::Table(item_shape) => {
+            let Some(object) = value.as_object() else { return not_of("object") };
+            for (name, item) in object {
+                within(place, name, |place| find(item_shape, item, place))?;
+            }
+            Ok(())
+        }
+        Shape::Many(item) => find(&Shape::List { min: 0, max: usize::MAX, item }, value, place),
         Shape::List { min, max, item } => {
             let Some(items) = value.as_array() else { return not_of("array") };
             if items.len() < *min || items.len() > *max {
@@ -167,7 +215,12 @@ fn find(shape: &Shape, value: &Value, place: &mut Vec<String>) -> Result<(), Mis
     }
 }
 
-fn find_in_fields(lists: &[&[Field]], value: &Value, place: &mut Vec<String>) -> Result<(), Mistake> {
+fn find_in_fields(
+    lists: &[&[Field]],
+    open: bool,
+    value: &Value,
+    place: &mut Vec<String>,
+) -> Result<(), Mistake> {
     let here = place.clone();
     let wrong = |what: String| Err((what, here.clone()));
     let Some(object) = value.as_object() else {
@@ -179,6 +232,9 @@ fn find_in_fields(lists: &[&[Field]], value: &Value, place: &mut Vec<String>) ->
     }
     for (key, item) in object {
         let Some(field) = fields.clone().find(|field| field.name == key) else {
+            if open {
+                continue;
+            }
             return wrong(format!("Additional properties are not allowed ('{}' was unexpected)", cut(key)));
         };
         within(place, key, |place| find(field.shape, item, place))?;
@@ -220,6 +276,8 @@ pub fn check_text(shape: &Shape, text: &str) -> Result<(), String> {
         }
         Shape::Word(words) if words.contains(&text) => Ok(()),
         Shape::Word(words) => Err(format!("'{}' is not one of {words:?}", cut(text))),
+        Shape::Moment if text.parse::<Timestamp>().is_ok() => Ok(()),
+        Shape::Moment => Err(format!("'{}' is no moment, as in 2026-01-31T12:00:00Z", cut(text))),
         Shape::Grammar { max, holds, .. } if text.chars().take(max + 1).count() <= *max && holds(text) => {
             Ok(())
         }

@@ -9,6 +9,7 @@ mod bos;
 mod cli;
 mod crash;
 mod db;
+mod document;
 mod engine;
 mod faults;
 mod floors;

@@ -1,15 +1,14 @@
 //! `/v2/components`: the records, and the reports of nodes that booted.
 
 use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde_json::Value;
 
 use super::{
+    answer,
     component_view::{self, show},
     shape,
     tenant::Tenant,
@@ -19,6 +18,7 @@ use crate::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::{Endpoint, Parameter, parameter},
         query::Query,
         reports,
         schema::{self, Shape, some_text, text},
@@ -31,14 +31,60 @@ use crate::{
 
 /// Largest body of a bulk request: a patch for each of 100,000 components.
 const BULK_BYTES_MAX: usize = 16 << 20;
-const PHASE: Shape = Shape::Word(&["configuring", "powering_off", "powering_on", ""]);
 
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    let bulk = get(list).put(put_bulk).patch(patch_bulk).layer(DefaultBodyLimit::max(BULK_BYTES_MAX));
-    Router::new()
-        .route("/components", bulk)
-        .route("/components/{id}", get(one).put(put).patch(patch).delete(delete))
+const FILTERS: &[Parameter] = &[
+    parameter("ids", &some_text(usize::MAX - 1), "Only these, separated by commas"),
+    parameter("session", &Shape::Name, "Only components of this session"),
+    parameter("staged_session", &Shape::Name, "Only components staged by this session"),
+    parameter("enabled", &Shape::Boolean, "Only components that are enabled, or are not"),
+    parameter("phase", &shape::PHASE, "Only components in this phase"),
+    parameter("status", &text(512), "Only components with one of these statuses, separated by commas"),
+    parameter("start_after_id", &shape::COMPONENT_ID, "Only components after this one"),
+    parameter("page_size", &Shape::Integer { min: 0, max: 1_048_576 }, "At most so many; 0: all"),
+];
+
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/components", list, "Components, by id")
+            .tenant()
+            .query(FILTERS)
+            .answer(200, &answer::COMPONENTS),
+        Endpoint::put("/components", put_bulk, "Create or replace components")
+            .tenant()
+            .body(&shape::COMPONENT_LIST)
+            .body_bytes_max(BULK_BYTES_MAX)
+            .answer(200, &answer::COMPONENTS),
+        Endpoint::patch("/components", patch_bulk, "Change components")
+            .describe("A list with a patch for each, or one patch with a filter that says for whom.")
+            .tenant()
+            .query(&[parameter("skip_bad_ids", &Shape::Boolean, "Pass over components that do not exist")])
+            .body(&shape::COMPONENT_PATCHES)
+            .body_bytes_max(BULK_BYTES_MAX)
+            .answer(200, &answer::COMPONENTS)
+            .errors(&[404]),
+        Endpoint::get("/components/{id}", one, "A component")
+            .tenant()
+            .answer(200, &answer::COMPONENT)
+            .errors(&[404]),
+        Endpoint::put("/components/{id}", put, "Create or replace a component")
+            .tenant()
+            .body(&shape::COMPONENT)
+            .answer(200, &answer::COMPONENT),
+        Endpoint::patch(
+            "/components/{id}",
+            patch,
+            "Change a component; a node reports by this what it booted",
+        )
+        .tenant()
+        .body(&shape::COMPONENT)
+        .answer(200, &answer::COMPONENT)
+        .errors(&[404, 409]),
+        Endpoint::delete("/components/{id}", delete, "Delete a component's record")
+            .tenant()
+            .empty(204)
+            .errors(&[404]),
+    ]
 }
 
 async fn list(
@@ -71,7 +117,7 @@ impl<'a> Wanted<'a> {
         let not_empty = |value: Option<&'a str>| value.filter(|text| !text.is_empty());
         let session = query.checked("session", &Shape::Name)?;
         let staged_session = query.checked("staged_session", &Shape::Name)?;
-        let phase = not_empty(query.checked("phase", &PHASE)?);
+        let phase = not_empty(query.checked("phase", &shape::PHASE)?);
         let statuses = not_empty(query.checked("status", &text(512))?).map(words);
         let others = session.is_some() || staged_session.is_some() || phase.is_some() || statuses.is_some();
         // BOS lists everybody when `enabled=false` is asked for alone, or of named components.

@@ -20,6 +20,7 @@
 //! Options that mean nothing here, and are kept and shown: `*_read_timeout`, `logging_level`, `polling_frequency`,
 //! `max_component_batch_size`.
 
+pub mod answer;
 mod component;
 mod component_view;
 mod options;
@@ -32,16 +33,17 @@ mod tenant;
 mod time;
 pub mod version;
 
-use axum::Router;
+use super::endpoint::Endpoint;
 
-use super::ApiState;
-
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    version::router()
-        .merge(session_template::router())
-        .merge(session::router())
-        .merge(component::router())
-        .merge(options::router())
-        .merge(staged::router())
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    [
+        version::endpoints(),
+        session_template::endpoints(),
+        session::endpoints(),
+        component::endpoints(),
+        options::endpoints(),
+        staged::endpoints(),
+    ]
+    .concat()
 }

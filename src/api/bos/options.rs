@@ -1,14 +1,15 @@
 //! `/v2/options`: BOS's run-time options. What was never set shows its default; an unknown one is taken, echoed once and
 //! forgotten, so that tools written for other versions of BOS go on working.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::shape;
+use super::{answer, shape};
 use crate::{
     api::{
         ApiError, ApiState,
         body::{Json, JsonBody},
+        endpoint::Endpoint,
         schema,
     },
     db,
@@ -18,9 +19,15 @@ use crate::{
 /// Most options of one request, as BOS has it.
 const OPTIONS_MAX: usize = 1_024;
 
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    Router::new().route("/options", get(show).patch(patch))
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/options", show, "The options as they are").answer(200, &answer::OPTIONS),
+        Endpoint::patch("/options", patch, "Change some options")
+            .describe("An option that is not known is taken, shown once and forgotten.")
+            .body(&shape::OPTIONS_PATCH)
+            .answer(200, &answer::OPTIONS),
+    ]
 }
 
 async fn show(State(state): State<ApiState>) -> Result<Json<Options>, ApiError> {

@@ -1,23 +1,22 @@
 //! `/v2/sessions`: taken at once, admitted by `serve`'s loop; always ending as `complete`.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{session_view, shape, tenant::Tenant, time};
+use super::{answer, session_view, shape, tenant::Tenant, time};
 use crate::{
     admit::APPLIES,
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::{Endpoint, Parameter, parameter},
         name_in_path,
         query::Query,
         schema,
@@ -37,12 +36,48 @@ use crate::{
 /// What BOS knows; sessions with another operation are not for its clients to see.
 const OPERATIONS: [&str; 3] = ["boot", "reboot", "shutdown"];
 
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/sessions", get(list).post(create).delete(delete_many))
-        .route("/sessions/{name}", get(one).patch(patch).delete(delete))
-        .route("/sessions/{name}/status", get(status).post(save_status))
+const FILTERS: &[Parameter] = &[
+    parameter("min_age", &shape::AGE, "Only sessions at least so old"),
+    parameter("max_age", &shape::AGE, "Only sessions at most so old"),
+    parameter("status", &shape::SESSION_LABEL, "Only sessions with this status"),
+];
+
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/sessions", list, "Sessions").tenant().query(FILTERS).answer(200, &answer::SESSIONS),
+        Endpoint::post("/sessions", create, "Ask for a session; it is admitted soon after")
+            .tenant()
+            .body(&shape::SESSION_CREATE)
+            .answer(201, &answer::SESSION)
+            .errors(&[409]),
+        Endpoint::delete("/sessions", delete_many, "Delete sessions")
+            .describe("Without a filter only those that are complete. One that still runs is cancelled.")
+            .tenant()
+            .query(FILTERS)
+            .empty(204),
+        Endpoint::get("/sessions/{name}", one, "A session")
+            .tenant()
+            .answer(200, &answer::SESSION)
+            .errors(&[404]),
+        Endpoint::patch("/sessions/{name}", patch, "Change what is shown of a session")
+            .tenant()
+            .body(&shape::SESSION_UPDATE)
+            .answer(200, &answer::SESSION)
+            .errors(&[404]),
+        Endpoint::delete("/sessions/{name}", delete, "Delete a session; one that still runs is cancelled")
+            .tenant()
+            .empty(204)
+            .errors(&[404]),
+        Endpoint::get("/sessions/{name}/status", status, "How far a session is")
+            .tenant()
+            .answer(200, &answer::SESSION_STATUS)
+            .errors(&[404]),
+        Endpoint::post("/sessions/{name}/status", save_status, "Save how far a session is")
+            .tenant()
+            .answer(200, &answer::SESSION_STATUS)
+            .errors(&[404]),
+    ]
 }
 
 #[derive(Deserialize)]

@@ -1,19 +1,18 @@
 //! `/v2/sessiontemplates`, `/v2/sessiontemplatesvalid`, `/v2/sessiontemplatetemplate`.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde_json::{Map, Value, json};
 
-use super::{shape, tenant::Tenant};
+use super::{answer, shape, tenant::Tenant};
 use crate::{
     api::{
         ApiError, ApiState,
         body::{Json, JsonBody},
+        endpoint::Endpoint,
         name_in_path, schema,
         session_template::{canonical, read, show},
     },
@@ -26,13 +25,41 @@ const PATCH_TRIES: usize = 10;
 const CREATE_PREFIX: &str = "The session template could not be created: ";
 const PATCH_PREFIX: &str = "The session template could not be patched: ";
 
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/sessiontemplates", get(list))
-        .route("/sessiontemplates/{name}", get(one).put(put).patch(patch).delete(delete))
-        .route("/sessiontemplatesvalid/{name}", get(validate))
-        .route("/sessiontemplatetemplate", get(skeleton))
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/sessiontemplates", list, "All session templates")
+            .tenant()
+            .answer(200, &answer::SESSION_TEMPLATES),
+        Endpoint::get("/sessiontemplates/{name}", one, "A session template")
+            .tenant()
+            .answer(200, &answer::SESSION_TEMPLATE)
+            .errors(&[404]),
+        Endpoint::put("/sessiontemplates/{name}", put, "Create or replace a session template")
+            .tenant()
+            .body(&shape::SESSION_TEMPLATE)
+            .answer(200, &answer::SESSION_TEMPLATE),
+        Endpoint::patch("/sessiontemplates/{name}", patch, "Change a session template")
+            .describe("Boot sets are merged by name and cannot be taken away.")
+            .tenant()
+            .body(&shape::SESSION_TEMPLATE_PATCH)
+            .answer(200, &answer::SESSION_TEMPLATE)
+            .errors(&[404]),
+        Endpoint::delete("/sessiontemplates/{name}", delete, "Delete a session template")
+            .tenant()
+            .empty(204)
+            .errors(&[404]),
+        Endpoint::get(
+            "/sessiontemplatesvalid/{name}",
+            validate,
+            "Whether a session template could be booted",
+        )
+        .tenant()
+        .answer(200, &answer::SENTENCE)
+        .errors(&[404]),
+        Endpoint::get("/sessiontemplatetemplate", skeleton, "An example to start from")
+            .answer(200, &answer::SESSION_TEMPLATE),
+    ]
 }
 
 async fn list(State(state): State<ApiState>, tenant: Tenant) -> Result<Json<Vec<Value>>, ApiError> {

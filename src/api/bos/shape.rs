@@ -15,6 +15,9 @@ const CONFIGURATION: Shape = Shape::Object(&[optional("configuration", &NAME_LON
 /// The last two are ours: boot sets with an order.
 const ORDINAL: Shape = Shape::Integer { min: 0, max: 65_535 };
 
+/// BOS's words for what a node is made of.
+pub const ARCH: Shape = Shape::Word(&["X86", "ARM", "Other", "Unknown"]);
+
 const BOOT_SET: Shape = Shape::Object(&[
     required("path", &some_text(4_095)),
     required("type", &some_text(127)),
@@ -25,7 +28,7 @@ const BOOT_SET: Shape = Shape::Object(&[
     optional("node_list", &Shape::List { min: 1, max: 65_535, item: &COMPONENT_ID }),
     optional("node_roles_groups", &Shape::List { min: 1, max: 1_023, item: &some_text(127) }),
     optional("node_groups", &Shape::List { min: 1, max: 4_095, item: &some_text(127) }),
-    optional("arch", &Shape::Word(&["X86", "ARM", "Other", "Unknown"])),
+    optional("arch", &ARCH),
     optional("rootfs_provider", &some_text(511)),
     optional("rootfs_provider_passthrough", &text(4_096)),
     optional("boot_ordinal", &ORDINAL),
@@ -136,7 +139,7 @@ const COMPONENT_FIELDS: &[Field] = &[
     optional(
         "status",
         &Shape::Object(&[
-            optional("phase", &Shape::Word(&["configuring", "powering_off", "powering_on", ""])),
+            optional("phase", &PHASE),
             optional("status", &Shape::ReadOnly),
             optional("status_override", &text(65_536)),
         ]),
@@ -146,6 +149,9 @@ const COMPONENT_FIELDS: &[Field] = &[
     optional("session", &Shape::NameOrEmpty),
     optional("retry_policy", &ATTEMPTS),
 ];
+
+/// BOS's words for what is being done with a component.
+pub const PHASE: Shape = Shape::Word(&["configuring", "powering_off", "powering_on", ""]);
 
 /// PUT or PATCH of one component; the path says which.
 pub const COMPONENT: Shape = Shape::NonEmptyObject(&[COMPONENT_FIELDS, &[optional("id", &COMPONENT_ID)]]);
@@ -165,6 +171,9 @@ const COMPONENT_FILTERS: Shape = Shape::Object(&[
     optional("session", &Shape::Nullable(&Shape::NameOrEmpty)),
 ]);
 
+/// PATCH of components in either form.
+pub const COMPONENT_PATCHES: Shape = Shape::AnyOf(&[&COMPONENT_LIST, &COMPONENT_BULK]);
+
 /// PATCH of a session: what BOS's own operators write.
 pub const SESSION_UPDATE: Shape = Shape::Object(&[
     optional("components", &COMPONENTS_LONG),
@@ -182,8 +191,19 @@ pub const SESSION_UPDATE: Shape = Shape::Object(&[
 /// BOS's words for where a session is.
 pub const SESSION_LABEL: Shape = Shape::Word(&["pending", "running", "complete"]);
 
+/// How old something is.
+pub const AGE: Shape = Shape::Grammar {
+    max: 8,
+    holds: time::is_age,
+    pattern: "^(0|0[mMhHdDwW]|[1-9][0-9]{0,6}[mMhH]|[1-9][0-9]{0,4}[dD]|[1-9][0-9]{0,3}[wW])$",
+    what: "an age, as in 30m, 12h, 7d or 2w, or 0 for never",
+};
+
 const READ_TIMEOUT: Shape = Shape::Integer { min: 10, max: 86_400 };
 const SECONDS: Shape = Shape::Integer { min: 0, max: 1_048_576 };
+
+/// PATCH of options.
+pub const OPTIONS_PATCH: Shape = Shape::Open(OPTIONS);
 
 /// The options that mean something; BOS takes any others, too.
 pub const OPTIONS: &[Field] = &[
@@ -192,18 +212,16 @@ pub const OPTIONS: &[Field] = &[
     optional("hsm_read_timeout", &READ_TIMEOUT),
     optional("ims_read_timeout", &READ_TIMEOUT),
     optional("pcs_read_timeout", &READ_TIMEOUT),
-    optional(
-        "cleanup_completed_session_ttl",
-        &Shape::Grammar {
-            max: 8,
-            holds: time::is_age,
-            what: "an age, as in 30m, 12h, 7d or 2w, or 0 for never",
-        },
-    ),
+    optional("cleanup_completed_session_ttl", &AGE),
     optional("clear_stage", &Shape::Boolean),
     optional(
         "component_actual_state_ttl",
-        &Shape::Grammar { max: 8, holds: time::is_time_to_live, what: "a time, as in 4h, 7d or 2w" },
+        &Shape::Grammar {
+            max: 8,
+            holds: time::is_time_to_live,
+            pattern: "^([1-9][0-9]{0,6}[hH]|[1-9][0-9]{0,4}[dD]|[1-9][0-9]{0,3}[wW])$",
+            what: "a time, as in 4h, 7d or 2w",
+        },
     ),
     optional("default_retry_policy", &ATTEMPTS),
     optional("discovery_frequency", &Shape::Integer { min: 0, max: 33_554_432 }),
@@ -217,6 +235,8 @@ pub const OPTIONS: &[Field] = &[
                 ["debug", "info", "warning", "error", "critical"]
                     .contains(&text.to_ascii_lowercase().as_str())
             },
+            pattern: "^([dD][eE][bB][uU][gG]|[iI][nN][fF][oO]|[wW][aA][rR][nN][iI][nN][gG]|\
+                      [eE][rR][rR][oO][rR]|[cC][rR][iI][tT][iI][cC][aA][lL])$",
             what: "one of debug, info, warning, error, critical",
         },
     ),

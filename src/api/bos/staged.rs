@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{shape, tenant::Tenant};
+use super::{answer, shape, tenant::Tenant};
 use crate::{
     admit::{APPLIES, staged_state},
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::Endpoint,
         schema,
     },
     db::{
@@ -24,9 +25,14 @@ use crate::{
     model::artifacts::BootArtifacts,
 };
 
-/// The path below `/v2`.
-pub fn router() -> Router<ApiState> {
-    Router::new().route("/applystaged", post(apply))
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/applystaged", apply, "Apply to components what is staged for them")
+            .tenant()
+            .body(&shape::APPLY_STAGED)
+            .answer(200, &answer::APPLIED),
+    ]
 }
 
 async fn apply(

@@ -1,30 +1,37 @@
 //! `/`, `/v2`, `/v2/version`, `/v2/healthz`: who answers, and whether its database does.
 
 use axum::{
-    Router,
     extract::State,
     http::{HeaderMap, header},
-    routing::get,
 };
 use serde_json::{Value, json};
 
+use super::answer;
 use crate::{
-    api::{ApiState, body::Json},
+    api::{ApiState, GATEWAY_PREFIX, body::Json, endpoint::Endpoint},
     db,
 };
 
 /// The version of BOS whose contract is kept.
 const VERSION: [&str; 3] = ["2", "50", "0"];
-/// What the gateway puts before our paths and takes away again.
-const GATEWAY_PREFIX: &str = "/apis/bos";
 
-/// The paths below `/v2`.
-pub fn router() -> Router<ApiState> {
-    Router::new().route("/", get(v2)).route("/version", get(v2)).route("/healthz", get(health))
+/// What is at the root.
+pub fn root_endpoint() -> Endpoint {
+    Endpoint::get("/", root, "The versions of BOS's API").answer(200, &answer::VERSIONS)
+}
+
+/// What is below `/v2`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/", v2, "The version of BOS's API").answer(200, &answer::VERSION),
+        Endpoint::get("/version", v2, "The version of BOS's API").answer(200, &answer::VERSION),
+        Endpoint::get("/healthz", health, "Whether the API and its database are well")
+            .answer(200, &answer::HEALTH),
+    ]
 }
 
 /// `GET /`: a list of one.
-pub async fn root(headers: HeaderMap) -> Json<Value> {
+async fn root(headers: HeaderMap) -> Json<Value> {
     let base = base(&headers);
     Json::ok(json!([version(&[("self", format!("{base}/"))])]))
 }

@@ -1,21 +1,20 @@
 //! `/bosun/v1/sessions/{name}/commands`: what operators ask of a session. Its writer obeys and answers with an event.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::get,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::session;
+use super::{answer, session};
 use crate::{
     admit::RetryRequest,
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::Endpoint,
         refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
     },
@@ -30,7 +29,8 @@ use crate::{
 /// Most characters of names in an answer.
 const NAMES_CHARS_MAX: usize = 500;
 
-const COMMAND: &[Field] = &[
+const COMMAND: Shape = Shape::Named("CommandRequest", &Shape::Object(COMMAND_FIELDS));
+const COMMAND_FIELDS: &[Field] = &[
     required("kind", &Shape::Word(&["pause", "resume", "cancel", "retry", "restart", "skip"])),
     optional("step", &Shape::Nullable(&some_text(255))),
     optional("components", &Shape::List { min: 0, max: 200_000, item: &some_text(1_023) }),
@@ -50,9 +50,19 @@ struct CommandBody {
     reason: Option<String>,
 }
 
-/// The path below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new().route("/sessions/{name}/commands", get(list).post(order))
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    let path = "/sessions/{name}/commands";
+    vec![
+        Endpoint::get(path, list, "What was asked of a session, newest first")
+            .answer(200, &Shape::Many(&answer::COMMAND))
+            .errors(&[404]),
+        Endpoint::post(path, order, "Ask something of a session")
+            .describe("Its worker obeys, and answers with an event.")
+            .body(&COMMAND)
+            .answer(202, &answer::MESSAGE)
+            .errors(&[404, 409, 422]),
+    ]
 }
 
 async fn list(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Vec<Value>>, ApiError> {
@@ -76,7 +86,7 @@ async fn order(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let body = body.required()?;
-    schema::check(&Shape::Object(COMMAND), &body)?;
+    schema::check(&COMMAND, &body)?;
     let body: CommandBody =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let mut conn = db::acquire(&state.pool).await?;

@@ -1,14 +1,18 @@
 //! `/bosun/v1/components`: what is being done with components, and what was.
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
+use super::answer;
 use crate::{
-    api::{ApiError, ApiState, body::Json, query::Query},
+    api::{
+        ApiError, ApiState,
+        body::Json,
+        bos::shape,
+        endpoint::{Endpoint, Parameter, parameter},
+        query::Query,
+        schema::{Shape, text},
+    },
     db::{
         self,
         component::{Component, ComponentFilter, HistoryLine},
@@ -20,12 +24,32 @@ const PAGE_MAX: i64 = 100_000;
 /// Most sessions of one history.
 const SESSIONS_MAX: i64 = 100;
 
-/// The paths below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/components", get(list))
-        .route("/components/{id}", get(one))
-        .route("/components/{id}/history", get(history))
+const FILTERS: &[Parameter] = &[
+    parameter("session", &text(127), "Only components that this session set last"),
+    parameter("enabled", &Shape::Boolean, "Only components that are enabled, or are not"),
+    parameter("phase", &shape::PHASE, "Only components in this phase"),
+    parameter("status", &text(512), "Only components with one of these statuses, separated by commas"),
+    parameter("after", &shape::COMPONENT_ID, "Only components after this one"),
+    parameter("page_size", &Shape::Integer { min: 1, max: PAGE_MAX }, "At most so many"),
+];
+
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    let max = parameter("max", &Shape::Integer { min: 1, max: SESSIONS_MAX }, "At most so many sessions");
+    vec![
+        Endpoint::get("/components", list, "Components, by id")
+            .query(FILTERS)
+            .answer(200, &Shape::Many(&answer::COMPONENT)),
+        Endpoint::get("/components/{id}", one, "A component").answer(200, &answer::COMPONENT).errors(&[404]),
+        Endpoint::get(
+            "/components/{id}/history",
+            history,
+            "What sessions did with a component, oldest first",
+        )
+        .query(&[max])
+        .answer(200, &Shape::Many(&answer::HISTORY_LINE))
+        .errors(&[404]),
+    ]
 }
 
 async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {

@@ -1,27 +1,40 @@
 //! Our own API: what `bosun`'s client commands use. Sessions with any operation, plans, steps, history, commands.
 
+pub mod answer;
 mod command;
 mod component;
+mod effect;
+mod event;
 mod plan;
+mod result;
 mod session;
 mod session_template;
 mod view;
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{ApiError, ApiState, body::Json};
+use super::{ApiError, ApiState, body::Json, endpoint::Endpoint};
 use crate::db;
 
-/// The paths below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/healthz", get(health))
-        .merge(session::router())
-        .merge(command::router())
-        .merge(plan::router())
-        .merge(session_template::router())
-        .merge(component::router())
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    let own = vec![
+        Endpoint::get("/healthz", health, "Whether the database answers; 503 if not")
+            .answer(200, &answer::HEALTH),
+    ];
+    [
+        own,
+        session::endpoints(),
+        result::endpoints(),
+        effect::endpoints(),
+        event::endpoints(),
+        command::endpoints(),
+        plan::endpoints(),
+        session_template::endpoints(),
+        component::endpoints(),
+    ]
+    .concat()
 }
 
 /// 503 without a database: unlike BOS's, this one may be believed.

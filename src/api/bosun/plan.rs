@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{session, view};
+use super::{answer, session, view};
 use crate::{
     admit::Preview,
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::Endpoint,
     },
     model::{
         plan::{Plan, SliceNo},
@@ -21,9 +22,14 @@ use crate::{
     plan::render,
 };
 
-/// The path below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new().route("/plan", post(plan))
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/plan", plan, "What a session would do; nothing is changed")
+            .body(&session::REQUEST)
+            .answer(200, &answer::PLAN)
+            .errors(&[409, 422]),
+    ]
 }
 
 async fn plan(State(state): State<ApiState>, actor: Actor, body: JsonBody) -> Result<Json<Value>, ApiError> {

@@ -1,36 +1,31 @@
 //! `/bosun/v1/sessions`: created and admitted in one request, then read.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::view;
+use super::{answer, view};
 use crate::{
     admit::{Api, SessionRequest},
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        endpoint::{Endpoint, parameter},
         query::Query,
         refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
     },
     db::{
         self,
-        effect::EffectLine,
-        result::{ResultFilter, ResultLine},
         session::{Session, SessionFilter},
     },
     model::{
-        event::Event,
         plan::UnknownPolicy,
-        result::FactKind,
         session::{Name, SessionState},
     },
 };
@@ -39,7 +34,8 @@ use crate::{
 const PAGE_MAX: i64 = 1_000;
 
 /// What is to be done with whom.
-const REQUEST: &[Field] = &[
+pub(super) const REQUEST: Shape = Shape::Named("SessionRequest", &Shape::Object(REQUEST_FIELDS));
+const REQUEST_FIELDS: &[Field] = &[
     required("template", &some_text(150)),
     required("operation", &Shape::Name),
     optional("limit", &Shape::Nullable(&text(524_288))),
@@ -63,7 +59,7 @@ struct RequestBody {
 /// Reads a request for a session, or for a plan.
 pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, ApiError> {
     let body = body.required()?;
-    schema::check(&Shape::Object(REQUEST), &body)?;
+    schema::check(&REQUEST, &body)?;
     let body: RequestBody =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let name = body.name.unwrap_or_else(|| {
@@ -83,17 +79,37 @@ pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, Ap
     })
 }
 
-/// The paths below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/sessions", get(list).post(create))
-        .route("/resume", post(resume_all))
-        .route("/sessions/{name}", get(one))
-        .route("/sessions/{name}/steps", get(steps))
-        .route("/sessions/{name}/errors", get(errors))
-        .route("/sessions/{name}/results", get(results))
-        .route("/sessions/{name}/effects", get(effects))
-        .route("/sessions/{name}/events", get(events))
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    let full = parameter("full", &Shape::Boolean, "Name every component that failed, however many they are");
+    vec![
+        Endpoint::get("/sessions", list, "Sessions, newest first")
+            .query(&[
+                parameter("state", &answer::STATE, "Only sessions in this state"),
+                parameter("max", &Shape::Integer { min: 1, max: PAGE_MAX }, "At most so many"),
+            ])
+            .answer(200, &answer::SESSIONS),
+        Endpoint::post("/sessions", create, "Create a session, and admit it in this request")
+            .describe(
+                "Members, artifacts and conflicts are resolved before anything is touched; what is wrong is the answer.",
+            )
+            .body(&REQUEST)
+            .answer(201, &answer::SESSION)
+            .errors(&[409, 422]),
+        Endpoint::post("/resume", resume_all, "Trust this database: what was parked goes on")
+            .answer(200, &answer::MESSAGE),
+        Endpoint::get("/sessions/{name}", one, "A session with its steps and errors")
+            .query(&[full, parameter("brief", &Shape::Boolean, "Leave out who failed why")])
+            .answer(200, &answer::SESSION)
+            .errors(&[404]),
+        Endpoint::get("/sessions/{name}/steps", steps, "The steps of a session")
+            .answer(200, &answer::STEPS)
+            .errors(&[404]),
+        Endpoint::get("/sessions/{name}/errors", errors, "What failed in a session, by step and reason")
+            .query(&[full])
+            .answer(200, &answer::ERRORS)
+            .errors(&[404]),
+    ]
 }
 
 async fn create(
@@ -187,73 +203,6 @@ async fn errors(
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &name).await?;
     Ok(Json::ok(errors_of(&mut conn, &session, full).await?))
-}
-
-async fn results(
-    State(state): State<ApiState>,
-    Path(name): Path<String>,
-    query: Query,
-) -> Result<Json<Vec<Value>>, ApiError> {
-    let kind = match query.text("outcome") {
-        None => None,
-        Some(label) => Some(serde_json::from_value::<FactKind>(json!(label)).map_err(|_| {
-            ApiError::bad_request(format!(
-                "'{label}' is no outcome: succeeded, failed, skipped, sent_back, passed or noticed"
-            ))
-        })?),
-    };
-    let filter = ResultFilter {
-        step: query.text("step"),
-        kind,
-        xname: query.text("component"),
-        offset: query.number("offset", 0, i64::MAX)?.unwrap_or(0),
-        limit: query.number("page_size", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX),
-    };
-    let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
-    let lines = db::result::page(&mut conn, &session.id, &filter).await?;
-    Ok(Json::ok(lines.iter().map(result_line).collect()))
-}
-
-fn result_line(line: &ResultLine) -> Value {
-    json!({
-        "component": line.xname, "step": line.step, "run": line.run, "outcome": line.result,
-        "attempts": line.attempts, "reason": line.reason, "error": line.error, "decision": line.decision,
-        "at": line.at, "seq": line.seq,
-    })
-}
-
-async fn effects(
-    State(state): State<ApiState>,
-    Path(name): Path<String>,
-    query: Query,
-) -> Result<Json<Vec<Value>>, ApiError> {
-    let after = query.number("after", 0, i32::MAX)?.unwrap_or(0);
-    let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
-    let lines = db::effect::page(&mut conn, &session.id, after, PAGE_MAX).await?;
-    Ok(Json::ok(lines.iter().map(effect_line).collect()))
-}
-
-fn effect_line(line: &EffectLine) -> Value {
-    json!({
-        "no": line.no, "step": line.step, "verb": line.verb, "rung": line.rung, "state": line.state,
-        "components": line.components, "reference": line.reference, "error": line.error,
-        "intended_at": line.intended_at, "answered_at": line.answered_at, "lost_at": line.lost_at,
-        "settled_at": line.settled_at,
-    })
-}
-
-async fn events(
-    State(state): State<ApiState>,
-    Path(name): Path<String>,
-    query: Query,
-) -> Result<Json<Vec<Event>>, ApiError> {
-    let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
-    let max = query.number("max", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX);
-    let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
-    Ok(Json::ok(db::event::list_after(&mut conn, &session.id, after, max).await?))
 }
 
 /// Ends the parking of law 6: what was running goes on, what waits is admitted.

@@ -1,31 +1,55 @@
 //! `/bosun/v1/templates`: session templates with their versions.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use serde_json::{Value, json};
 
+use super::answer;
 use crate::{
     api::{
         ApiError, ApiState,
         body::{Json, JsonBody},
         bos::shape::SESSION_TEMPLATE,
+        endpoint::Endpoint,
         name_in_path,
+        schema::{Shape, some_text},
         session_template::{read, show},
     },
     db::{self, session_template::StoredTemplate},
 };
 
-/// The paths below `/bosun/v1`.
-pub fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/templates", get(list))
-        .route("/templates/{name}", get(one).put(put).delete(delete))
-        .route("/templates/{name}/validate", post(validate))
+/// `NAME`, or `NAME@VERSION`.
+const NAME_AND_VERSION: Shape = some_text(150);
+
+/// What is below `/bosun/v1`.
+pub fn endpoints() -> Vec<Endpoint> {
+    let path = "/templates/{name}";
+    vec![
+        Endpoint::get("/templates", list, "All session templates")
+            .answer(200, &Shape::Many(&answer::TEMPLATE_LINE)),
+        Endpoint::get(path, one, "A session template, as it is or as NAME@VERSION was")
+            .path_shape("name", &NAME_AND_VERSION)
+            .answer(200, &answer::TEMPLATE)
+            .errors(&[404]),
+        Endpoint::put(path, put, "Create or replace a session template")
+            .body(&SESSION_TEMPLATE)
+            .answer(200, &answer::TEMPLATE),
+        Endpoint::delete(path, delete, "Delete a session template; its versions stay with their sessions")
+            .path_shape("name", &NAME_AND_VERSION)
+            .empty(204)
+            .errors(&[404]),
+        Endpoint::post(
+            "/templates/{name}/validate",
+            validate,
+            "Look whether a session template could be booted",
+        )
+        .path_shape("name", &NAME_AND_VERSION)
+        .answer(200, &answer::FINDINGS)
+        .errors(&[404]),
+    ]
 }
 
 async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 pub mod app;
 pub mod dev;
+pub mod document;
 pub mod invariants;
 pub mod lane;
 pub mod machine;

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::postgres::{self, Database};
+use super::{
+    document,
+    postgres::{self, Database},
+};
 
 pub struct Server {
     pub url: String,
@@ -70,15 +73,13 @@ impl Server {
         })
     }
 
-    /// Asks; the status and the body.
+    /// Asks; the status and the body. As everything that goes to and fro here, held against the document.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
+        let (status, text) = document::checked(&self.url, &method, path, request.send().await.unwrap()).await;
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         (status, body)
     }
@@ -92,9 +93,9 @@ impl Server {
 
     /// Sends a body as it is.
     pub async fn raw(&self, method: Method, path: &str, kind: &str, body: &str) -> (StatusCode, String) {
-        let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = self.http.request(method.clone(), format!("{}{path}", self.url));
         let answer = request.header("content-type", kind).body(body.to_owned()).send().await.unwrap();
-        (answer.status(), answer.text().await.unwrap())
+        document::checked(&self.url, &method, path, answer).await
     }
 
     /// Runs a client command.
