@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admit::AdmitSettings,
     cli::client::Client,
     config::{AccessArgs, DevArgs, PcsArgs, ServiceArgs},
     db::{self, private::PrivatePostgres},
@@ -148,6 +149,7 @@ impl House {
                 workflows: settings.workflows,
                 max_running_sessions: RUNNING_MAX,
                 service_patience: settings.service_patience,
+                tenant_cache_time: AdmitSettings::default().tenant_cache_time,
                 worker_environment: settings.worker_environment,
             },
             listener,

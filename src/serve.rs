@@ -63,6 +63,8 @@ pub struct Settings {
     pub max_running_sessions: usize,
     /// How long a service may be down before the components that need it fail.
     pub service_patience: Duration,
+    /// How long it is believed which components are a tenant's.
+    pub tenant_cache_time: Duration,
     /// What else workers are told.
     pub worker_environment: Vec<(String, String)>,
 }
@@ -92,6 +94,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         workflows: args.workflows,
         max_running_sessions: args.max_running_sessions,
         service_patience: args.service_patience,
+        tenant_cache_time: args.tenant_cache_time,
         worker_environment: Vec::new(),
     };
     let listener = listen(args.listen).await?;
@@ -152,7 +155,11 @@ pub async fn start(
     let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
     db::check_schema(&pool).await?;
     look_for_life(&pool).await?;
-    let site = AdmitSettings { service_patience: settings.service_patience, ..AdmitSettings::default() };
+    let site = AdmitSettings {
+        service_patience: settings.service_patience,
+        tenant_cache_time: settings.tenant_cache_time,
+        ..AdmitSettings::default()
+    };
     let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, site));
     let waiting = Arc::new(Notify::new());
     let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());

@@ -30,6 +30,7 @@ mod retry;
 mod session;
 mod session_template;
 mod staged;
+mod tenant;
 mod waiting;
 
 pub use artifacts::ArtifactProblem;
@@ -40,7 +41,8 @@ pub use implicit::{Gathered, IMPLICIT};
 pub use rejection::{Claim, Rejection};
 pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;
-pub use staged::{APPLIES, staged_state};
+pub use staged::{APPLIES, STAGED_TENANT, staged_state};
+pub use tenant::Scope;
 pub use waiting::Pass;
 
 /// Admits sessions.
@@ -50,6 +52,7 @@ pub struct Admit {
     pool: db::Pool,
     workflows: Workflows,
     settings: AdmitSettings,
+    tenants: tenant::Tenants,
 }
 
 /// What a site may set.
@@ -59,11 +62,17 @@ pub struct AdmitSettings {
     pub service_patience: Duration,
     /// Which share of an earlier boot set has to succeed before the next one's turn, where the workflow is silent.
     pub threshold_percent: u8,
+    /// How long it is believed which components are a tenant's.
+    pub tenant_cache_time: Duration,
 }
 
 impl Default for AdmitSettings {
     fn default() -> Self {
-        Self { service_patience: Duration::from_secs(30 * 60), threshold_percent: 100 }
+        Self {
+            service_patience: Duration::from_secs(30 * 60),
+            threshold_percent: 100,
+            tenant_cache_time: Duration::from_secs(10),
+        }
     }
 }
 
@@ -130,7 +139,7 @@ impl Admit {
         workflows: Workflows,
         settings: AdmitSettings,
     ) -> Self {
-        Self { services, pool, workflows, settings }
+        Self { services, pool, workflows, settings, tenants: tenant::Tenants::default() }
     }
 
     /// The operations there are.

@@ -38,12 +38,7 @@ const QUESTIONS_AT_ONCE: usize = 8;
 
 impl Admit {
     pub(super) async fn resolve(&self, request: &SessionRequest) -> Result<Resolved<'_>, Rejection> {
-        if !request.tenant.is_empty() {
-            // Acting without them would touch nodes that nobody meant.
-            return Err(Rejection::Invalid(
-                "sessions of tenants are not supported by this version; nothing was changed".to_owned(),
-            ));
-        }
+        let tenant = self.components_of_tenant(&request.tenant).await?;
         let declared = self.workflows.get(&request.operation).ok_or_else(|| {
             let known: Vec<&str> = self.workflows.operations().collect();
             Rejection::NoOperation {
@@ -67,7 +62,7 @@ impl Admit {
                 include_disabled: request.include_disabled,
                 dialect: dialect(request.api),
                 named_sets: &named_sets,
-                tenant: None,
+                tenant: tenant.as_ref(),
                 reject_nids: options.reject_nids,
             },
             &inventory,

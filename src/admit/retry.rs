@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// Most components that a refusal names.
+const GONE_SHOWN_MAX: usize = 5;
+
 /// A request to try failed components again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryRequest {
@@ -55,6 +58,9 @@ impl Admit {
         let all: BTreeSet<&str> = failed.iter().map(|found| found.xname.as_str()).collect();
         let (_, within) = self.meant(&request.tenant, &request.limit, &all).await?;
         let chosen = choose(request, failed, &within)?;
+        if let Some(components) = self.components_of_tenant(&request.tenant).await? {
+            check_tenant(&request.tenant, &chosen, &components)?;
+        }
         let names: BTreeMap<i32, _> =
             chosen.iter().filter_map(|failed| Some((failed.component, failed.xname.parse().ok()?))).collect();
         let kind = if request.step.is_some() { CommandKind::Restart } else { CommandKind::Retry };
@@ -73,6 +79,23 @@ impl Admit {
             db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
         }
     }
+}
+
+/// A component may have gone to another tenant since the session was admitted.
+fn check_tenant(
+    tenant: &str,
+    chosen: &[FailedComponent],
+    components: &BTreeSet<String>,
+) -> Result<(), Rejection> {
+    let gone = chosen.iter().filter(|failed| !components.contains(&failed.xname));
+    let gone: Vec<&str> = gone.map(|failed| failed.xname.as_str()).take(GONE_SHOWN_MAX).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    Err(Rejection::Invalid(format!(
+        "components of the session do not belong to tenant '{tenant}' any more, among them {}; name those that do",
+        gone.join(",")
+    )))
 }
 
 /// Who of the failed is meant, by ascending number.

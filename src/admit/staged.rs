@@ -17,6 +17,9 @@ use crate::{
 /// Where a session says whose staged components it applies.
 pub const APPLIES: &str = "applies";
 
+/// Where a component's `staged_state` says whose session staged it; without it, whoever asks.
+pub const STAGED_TENANT: &str = "tenant";
+
 impl Admit {
     /// Stages a waiting session. Whether it was still waiting.
     ///
@@ -37,7 +40,7 @@ impl Admit {
                 staged: Some(staged_state(
                     &artifacts.unwrap_or_default(),
                     configuration.unwrap_or_default(),
-                    Some(request.name.as_str()),
+                    Some((&request.tenant, request.name.as_str())),
                 )),
                 ..ComponentPatch::default()
             };
@@ -88,8 +91,9 @@ impl Admit {
     }
 }
 
-/// BOS's `staged_state`; of no session: nothing is staged.
-pub fn staged_state(artifacts: &BootArtifacts, configuration: &str, session: Option<&str>) -> Value {
+/// BOS's `staged_state`; of no session (with its tenant): nothing is staged. The tenant is not shown: names of sessions are
+/// a tenant's own, and a record holds only the name.
+pub fn staged_state(artifacts: &BootArtifacts, configuration: &str, session: Option<(&str, &str)>) -> Value {
     let mut state = json!({
         "boot_artifacts": {
             "kernel": artifacts.kernel,
@@ -98,8 +102,9 @@ pub fn staged_state(artifacts: &BootArtifacts, configuration: &str, session: Opt
         },
         "configuration": configuration,
     });
-    if let Some(session) = session {
+    if let Some((tenant, session)) = session {
         state["session"] = json!(session);
+        state[STAGED_TENANT] = json!(tenant);
     }
     state
 }

@@ -19,6 +19,7 @@ mod query;
 mod reports;
 mod schema;
 mod session_template;
+mod tenant;
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -16,6 +16,7 @@ mod http;
 pub mod ims;
 pub mod pcs;
 pub mod s3;
+pub mod tapms;
 
 pub use http::Dated;
 
@@ -35,6 +36,8 @@ pub struct Endpoints {
     pub cfs: String,
     /// Image Management Service; `/v3` is added.
     pub ims: String,
+    /// Tenant and Partition Management Service; `/v1alpha3` is added.
+    pub tapms: String,
     /// The store of boot images.
     pub s3: S3Endpoint,
     /// Certificates (PEM) to be trusted beside the system's.
@@ -69,6 +72,7 @@ impl Default for Endpoints {
             bss: "http://cray-bss".to_owned(),
             cfs: "http://cray-cfs-api".to_owned(),
             ims: "http://cray-ims".to_owned(),
+            tapms: "http://cray-tapms".to_owned(),
             s3: S3Endpoint {
                 url: "http://rgw-vip.nmn".to_owned(),
                 access_key: String::new(),
@@ -238,6 +242,8 @@ pub struct Services {
     pub cfs: cfs::Cfs,
     /// Image Management Service.
     pub ims: ims::Ims,
+    /// Tenant and Partition Management Service. Few sites have tenants: its health is nobody's else.
+    pub tapms: tapms::Tapms,
     /// The store of boot images.
     pub s3: s3::S3,
     /// What is known of the services' own clocks.
@@ -254,12 +260,18 @@ impl Services {
         let bearer = endpoints.token_file.clone().map(bearer::Bearer::new).transpose()?.map(Arc::new);
         let http =
             |service, root: &str| http::Http::new(service, root, client.clone(), bearer.clone(), &settings);
+        let soon = ServiceSettings {
+            read_timeout: settings.read_timeout.min(tapms::READ_TIMEOUT),
+            ..settings.clone()
+        };
+        let tapms = http::Http::new("tapms", &endpoints.tapms, client.clone(), bearer.clone(), &soon)?;
         Ok(Self {
             hsm: hsm::Hsm::new(http("hsm", &endpoints.hsm)?),
             pcs: pcs::Pcs::new(http("pcs", &endpoints.pcs)?),
             bss: bss::Bss::new(http("bss", &endpoints.bss)?),
             cfs: cfs::Cfs::new(http("cfs", &endpoints.cfs)?),
             ims: ims::Ims::new(http("ims", &endpoints.ims)?),
+            tapms: tapms::Tapms::new(tapms),
             s3: s3::S3::new(&endpoints.s3, client, settings.read_timeout)?,
             settings,
         })

@@ -39,6 +39,15 @@ pub struct ServeArgs {
         value_name = "TIME"
     )]
     pub service_patience: Duration,
+    /// How long it is believed which nodes are a tenant's
+    #[arg(
+        long,
+        env = "BOSUN_TENANT_CACHE_TIME",
+        default_value = "10s",
+        value_parser = parse_duration,
+        value_name = "TIME"
+    )]
+    pub tenant_cache_time: Duration,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,

@@ -26,6 +26,9 @@ pub struct ServiceArgs {
     /// Image Management Service [in-cluster: http://cray-ims]
     #[arg(long, env = "BOSUN_IMS_URL", value_name = "URL")]
     pub ims_url: Option<String>,
+    /// Tenant and Partition Management Service [in-cluster: http://cray-tapms]
+    #[arg(long, env = "BOSUN_TAPMS_URL", value_name = "URL")]
+    pub tapms_url: Option<String>,
     /// The object store; keys come from S3_ACCESS_KEY and S3_SECRET_KEY [in-cluster: http://rgw-vip]
     #[arg(long, env = "BOSUN_S3_ENDPOINT", value_name = "URL")]
     pub s3_endpoint: Option<String>,
@@ -46,7 +49,8 @@ impl ServiceArgs {
             pcs_url: root.clone(),
             bss_url: root.clone(),
             cfs_url: root.clone(),
-            ims_url: root,
+            ims_url: root.clone(),
+            tapms_url: root,
             s3_endpoint,
         }
     }
@@ -61,6 +65,7 @@ impl ServiceArgs {
             bss: or(&self.bss_url, cluster.bss),
             cfs: or(&self.cfs_url, cluster.cfs),
             ims: or(&self.ims_url, cluster.ims),
+            tapms: or(&self.tapms_url, cluster.tapms),
             s3: S3Endpoint {
                 url: or(&self.s3_endpoint, cluster.s3.url),
                 access_key: keys.s3_access_key.clone(),
@@ -79,6 +84,7 @@ impl ServiceArgs {
             ("BOSUN_BSS_URL", &self.bss_url),
             ("BOSUN_CFS_URL", &self.cfs_url),
             ("BOSUN_IMS_URL", &self.ims_url),
+            ("BOSUN_TAPMS_URL", &self.tapms_url),
             ("BOSUN_S3_ENDPOINT", &self.s3_endpoint),
         ];
         roots.iter().filter_map(|(name, root)| Some(((*name).to_owned(), (*root).clone()?))).collect()

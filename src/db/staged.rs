@@ -9,19 +9,22 @@ use crate::model::session::SessionId;
 
 use super::{Connection, DbError, error::doing, session::Counts};
 
-/// How many components a session has staged and nobody has applied.
-pub async fn count(conn: &mut Connection, session: &str) -> Result<i64, DbError> {
+/// How many components a tenant's session has staged and nobody has applied.
+pub async fn count(conn: &mut Connection, tenant: &str, session: &str) -> Result<i64, DbError> {
     sqlx::query_scalar!(
-        r#"select count(*) as "n!" from component where staged_state->>'session' = $1 and retired_at is null"#,
-        session
+        r#"select count(*) as "n!" from component
+            where staged_state->>'session' = $1 and coalesce(staged_state->>'tenant', $2) = $2 and retired_at is null"#,
+        session,
+        tenant
     )
     .fetch_one(conn)
     .await
     .map_err(doing("count staged components"))
 }
 
-/// BOS's own count of a session: the components that name it, by what they show.
-pub async fn applied_counts(conn: &mut Connection, session: &str) -> Result<Counts, DbError> {
+/// BOS's own count of a tenant's session: the components that name it, by what they show. Those of another tenant's
+/// session with the same name do not count.
+pub async fn applied_counts(conn: &mut Connection, tenant: &str, session: &str) -> Result<Counts, DbError> {
     sqlx::query_as!(
         Counts,
         r#"select count(*) as "components!",
@@ -31,10 +34,14 @@ pub async fn applied_counts(conn: &mut Connection, session: &str) -> Result<Coun
                   count(*) filter (where active and coalesce(phase, '') = '') as "resting!",
                   count(*) filter (where not coalesce(enabled, false) and status = 'stable') as "succeeded!",
                   count(*) filter (where status = 'failed') as "failed!", 0::int8 as "skipped!"
-             from (select phase, enabled, status,
-                          coalesce(enabled, false) and status_override is distinct from 'on_hold' as active
-                     from component_record where session = $1) c"#,
-        session
+             from (select r.phase, r.enabled, r.status,
+                          coalesce(r.enabled, false) and r.status_override is distinct from 'on_hold' as active
+                     from component_record r
+                     join component_progress p on p.component_id = r.component_id
+                     left join session s on s.session_id = p.session_id
+                    where r.session = $1 and coalesce(s.tenant, $2) = $2) c"#,
+        session,
+        tenant
     )
     .fetch_one(conn)
     .await

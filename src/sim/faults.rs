@@ -21,6 +21,8 @@ pub enum Service {
     Cfs,
     /// Image Management Service.
     Ims,
+    /// Tenant and Partition Management Service.
+    Tapms,
     /// The object store.
     S3,
     /// The simulator's own controls.
@@ -36,6 +38,7 @@ impl Service {
             Self::Bss => "bss",
             Self::Cfs => "cfs",
             Self::Ims => "ims",
+            Self::Tapms => "tapms",
             Self::S3 => "s3",
             Self::Sim => "sim",
         }
@@ -46,10 +49,10 @@ impl FromStr for Service {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Hsm, Self::Pcs, Self::Bss, Self::Cfs, Self::Ims, Self::S3]
+        [Self::Hsm, Self::Pcs, Self::Bss, Self::Cfs, Self::Ims, Self::Tapms, Self::S3]
             .into_iter()
             .find(|service| service.name() == text)
-            .ok_or_else(|| format!("{text}: the services are hsm, pcs, bss, cfs, ims and s3"))
+            .ok_or_else(|| format!("{text}: the services are hsm, pcs, bss, cfs, ims, tapms and s3"))
     }
 }
 
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!((rule.service, rule.status, rule.retry_after), (Some(Service::Pcs), 429, Some(2)));
         let rule: Rule = "*:* /bootparameters:lost:times=1".parse().unwrap();
         assert_eq!((rule.service, rule.method, rule.kind), (None, None, FaultKind::Lost));
-        assert!("tapms:GET /:503".parse::<Rule>().is_err());
+        assert!("keycloak:GET /:503".parse::<Rule>().is_err());
         assert!("pcs:GET /:sulk".parse::<Rule>().is_err());
     }
 

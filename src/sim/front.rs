@@ -82,6 +82,7 @@ fn service_of(path: &str) -> (Service, &str) {
         ("/apis/bss", Service::Bss),
         ("/apis/cfs", Service::Cfs),
         ("/apis/ims", Service::Ims),
+        ("/apis/tapms", Service::Tapms),
     ] {
         if let Some(rest) = path.strip_prefix(prefix) {
             return (service, rest);
@@ -93,6 +94,7 @@ fn service_of(path: &str) -> (Service, &str) {
         ("boot", _) => Service::Bss,
         ("v3", "images" | "deleted") => Service::Ims,
         ("v3" | "v2", _) => Service::Cfs,
+        ("v1alpha3", _) => Service::Tapms,
         ("sim", _) => Service::Sim,
         ("s3" | "boot-images", _) => Service::S3,
         _ => Service::Pcs,
@@ -109,7 +111,7 @@ fn route_of(path: &str) -> String {
         let number = segment.bytes().any(|byte| byte.is_ascii_digit()) && !version;
         let collection = matches!(
             before,
-            "groups" | "partitions" | "configurations" | "sessions" | "images" | "components"
+            "groups" | "partitions" | "configurations" | "sessions" | "images" | "components" | "tenants"
         );
         let named = collection && !matches!(segment, "labels" | "names");
         route.push('/');

@@ -1,4 +1,4 @@
-//! A simulated machine, over real HTTP: HSM, PCS, BSS, CFS, IMS, S3 and the nodes themselves.
+//! A simulated machine, over real HTTP: HSM, PCS, BSS, CFS, IMS, TAPMS, S3 and the nodes themselves.
 //!
 //! It is a second, independent reading of the services' contracts: it shares no code with `clients`, so that a
 //! misreading on one side shows on the other. It reproduces what surprises: tables that lag, silent answers, statuses
@@ -9,7 +9,7 @@
 //! | `settings.rs` | what the machine looks like, how fast it is, what is broken |
 //! | `world.rs` `clock.rs` | the whole machine as one value, and the queue of what is to happen |
 //! | `machine.rs` | power that follows orders a little later, and nodes that boot what BSS says |
-//! | `hsm.rs` `pcs.rs` `bss.rs` `cfs.rs` `ims.rs` `s3.rs` | the services, each with its records and its routes |
+//! | `hsm.rs` `pcs.rs` `bss.rs` `cfs.rs` `ims.rs` `tapms.rs` `s3.rs` | the services, each with its records and its routes |
 //! | `node.rs` | the reporter on the nodes, which tells bosun what they booted |
 //! | `front.rs` `faults.rs` `door.rs` | what every request passes: counters, faults, connections that can be cut |
 //! | `control.rs` | `/sim`: looking behind the scenes and moving them |
@@ -33,6 +33,7 @@ mod node;
 mod pcs;
 mod s3;
 mod settings;
+mod tapms;
 mod world;
 
 use std::collections::BTreeMap;
@@ -132,12 +133,14 @@ fn router(sim: Shared) -> Router {
         .nest("/boot/v1", bss::routes())
         .nest("/apis/bss/boot/v1", bss::routes())
         .nest("/v3", v3())
+        .nest("/v1alpha3", tapms::routes())
         .nest("/v2", cfs::v2_routes())
         .nest("/apis/cfs/v3", cfs::v3_routes())
         .nest("/apis/cfs/v2", cfs::v2_routes())
         .nest("/apis/ims/v3", ims::routes())
+        .nest("/apis/tapms/v1alpha3", tapms::routes())
         .merge(s3::routes())
-        .nest("/sim", control::routes())
+        .nest("/sim", control::routes().merge(tapms::controls()))
         .layer(axum::middleware::from_fn_with_state(sim.clone(), front::pass))
         .layer(DefaultBodyLimit::disable())
         .with_state(sim)
@@ -255,6 +258,16 @@ impl Handle {
             let no = world.names.get(xname).copied();
             no.map(|no| world.nodes[no].faults.add(fault)).is_some()
         })
+    }
+
+    /// Gives a tenant, new or not, exactly these nodes.
+    pub fn set_tenant(&self, name: &str, xnames: &[String]) {
+        self.sim.with(|world| world.tapms.set(name, xnames.to_vec()));
+    }
+
+    /// Takes a tenant away.
+    pub fn remove_tenant(&self, name: &str) {
+        self.sim.with(|world| world.tapms.remove(name));
     }
 
     /// Orders sent to BMCs so far, oldest first.

@@ -42,6 +42,9 @@ pub struct Settings {
     /// A further HSM group: its name, and how many nodes it has or their xnames (repeatable)
     #[arg(long = "node-group", value_name = "NAME=N|XNAMES")]
     pub node_groups: Vec<NodeGroup>,
+    /// A tenant: its name, and how many nodes it has or their xnames (repeatable)
+    #[arg(long = "tenant", value_name = "NAME=N|XNAMES")]
+    pub tenants: Vec<NodeGroup>,
     /// What the nodes do when the machine starts
     #[arg(long, value_enum, default_value_t = Initially::On)]
     pub initially: Initially,
@@ -204,7 +207,7 @@ impl FromStr for Pick {
     }
 }
 
-/// A group of HSM beside those every machine has.
+/// A group of HSM beside those every machine has, or a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeGroup {
     /// The group's label.

@@ -12,7 +12,7 @@ use super::faults::{NodeFault, NodeFaults, choose};
 use super::layout::{Kind, Layout};
 use super::machine::{Machine, Node};
 use super::settings::{Initially, Settings};
-use super::{bss::Bss, cfs::Cfs, hsm::Hsm, ims::Ims, pcs::Pcs, s3::S3};
+use super::{bss::Bss, cfs::Cfs, hsm::Hsm, ims::Ims, pcs::Pcs, s3::S3, tapms::Tapms};
 
 /// Which node, in the order of the layout.
 pub type NodeNo = usize;
@@ -73,6 +73,7 @@ pub struct World {
     pub bss: Bss,
     pub cfs: Cfs,
     pub ims: Ims,
+    pub tapms: Tapms,
     pub s3: S3,
     /// Where reports go; `None` while nobody listens.
     pub bosun_url: Option<Arc<str>>,
@@ -104,6 +105,7 @@ impl World {
             bss: Bss::default(),
             cfs: Cfs::seeded(&settings, &clock, &xnames),
             ims: Ims::seeded(&s3),
+            tapms: Tapms::seeded(&settings, &xnames),
             s3,
             bosun_url: settings
                 .bosun_url

@@ -40,6 +40,7 @@ async fn world(settings: Settings) -> World {
         bss: url.clone(),
         cfs: url.clone(),
         ims: url.clone(),
+        tapms: url.clone(),
         s3: S3Endpoint { url: format!("{url}/s3"), access_key: String::new(), secret_key: String::new() },
         ca_file: None,
         token_file: None,
@@ -47,7 +48,7 @@ async fn world(settings: Settings) -> World {
     let services = ServiceSettings { read_timeout: Duration::from_secs(2), ..ServiceSettings::default() };
     let services = Arc::new(Services::new(&endpoints, services).unwrap());
     let pool = postgres::database().await.pool;
-    let settings = AdmitSettings { service_patience: Duration::from_secs(1800), threshold_percent: 100 };
+    let settings = AdmitSettings::default();
     let admit = Arc::new(Admit::new(services, pool.clone(), workflow::embedded(), settings));
     World { machine, pool, admit, http: reqwest::Client::builder().no_proxy().build().unwrap() }
 }

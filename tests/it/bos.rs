@@ -7,6 +7,7 @@ mod options;
 mod session;
 mod session_template;
 mod staged;
+mod tenant;
 
 use std::time::{Duration, Instant};
 

@@ -11,9 +11,9 @@ use super::{
     answer,
     component_view::{self, show},
     shape,
-    tenant::Tenant,
 };
 use crate::{
+    admit::Scope,
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -22,6 +22,7 @@ use crate::{
         query::Query,
         reports,
         schema::{self, Shape, some_text, text},
+        tenant::{Tenant, Unknown},
     },
     db::{
         self,
@@ -54,7 +55,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             .tenant()
             .body(&shape::COMPONENT_LIST)
             .body_bytes_max(BULK_BYTES_MAX)
-            .answer(200, &answer::COMPONENTS),
+            .answer(200, &answer::COMPONENTS)
+            .errors(&[404]),
         Endpoint::patch("/components", patch_bulk, "Change components")
             .describe("A list with a patch for each, or one patch with a filter that says for whom.")
             .tenant()
@@ -70,7 +72,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::put("/components/{id}", put, "Create or replace a component")
             .tenant()
             .body(&shape::COMPONENT)
-            .answer(200, &answer::COMPONENT),
+            .answer(200, &answer::COMPONENT)
+            .errors(&[404]),
         Endpoint::patch(
             "/components/{id}",
             patch,
@@ -92,8 +95,9 @@ async fn list(
     tenant: Tenant,
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
-    tenant.refuse()?;
-    let wanted = Wanted::read(&query)?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    let mut wanted = Wanted::read(&query)?;
+    wanted.xnames = scope.narrow(wanted.xnames);
     let mut conn = db::acquire(&state.pool).await?;
     let components = db::component::list(&mut conn, &wanted.filter()).await?;
     Ok(Json::ok(components.iter().map(|component| show(component, true)).collect()))
@@ -158,9 +162,15 @@ async fn one(
     tenant: Tenant,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    tenant.refuse()?;
     id_in_path(&id)?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    within(&scope, &id)?;
     Ok(Json::ok(show(&find(&state, &id).await?, true)))
+}
+
+/// A component of others does not exist for a tenant.
+fn within(scope: &Scope, id: &str) -> Result<(), ApiError> {
+    if scope.holds(id) { Ok(()) } else { Err(reports::unknown(id)) }
 }
 
 fn id_in_path(id: &str) -> Result<(), ApiError> {
@@ -175,8 +185,9 @@ async fn patch(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    tenant.refuse()?;
     id_in_path(&id)?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    within(&scope, &id)?;
     let body = body.required()?;
     schema::check(&shape::COMPONENT, &body)?;
     if let Some(token) = component_view::report(&body) {
@@ -217,8 +228,9 @@ async fn put(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    tenant.refuse()?;
     id_in_path(&id)?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    within(&scope, &id)?;
     let body = body.required()?;
     schema::check(&shape::COMPONENT, &body)?;
     let patches = vec![(id.clone(), component_view::read(body)?)];
@@ -232,8 +244,10 @@ async fn put_bulk(
     actor: Actor,
     body: JsonBody,
 ) -> Result<Json<Vec<Value>>, ApiError> {
-    tenant.refuse()?;
-    let written = write(&state, list_of(body.required()?)?, Patching::Replace, &actor).await?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    let patches = list_of(body.required()?)?;
+    patches.iter().try_for_each(|(id, _)| within(&scope, id))?;
+    let written = write(&state, patches, Patching::Replace, &actor).await?;
     Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()))
 }
 
@@ -244,18 +258,19 @@ async fn patch_bulk(
     query: Query,
     body: JsonBody,
 ) -> Result<Json<Vec<Value>>, ApiError> {
-    tenant.refuse()?;
+    let scope = tenant.scope(&state, Unknown::Components).await?;
     let how = Patching::Merge { skip_unknown: query.boolean("skip_bad_ids")?.unwrap_or(false) };
     let body = body.required()?;
     if body.is_array() {
-        let written = write(&state, list_of(body)?, how, &actor).await?;
+        let patches = ours(&scope, list_of(body)?, how)?;
+        let written = write(&state, patches, how, &actor).await?;
         return Ok(Json::ok(written.iter().map(|component| show(component, false)).collect()));
     }
     schema::check(&shape::COMPONENT_BULK, &body)?;
     let filter = |key: &str| body["filters"][key].as_str().filter(|text| !text.is_empty());
     let (ids, computed): (Vec<String>, bool) = match (filter("ids"), filter("session")) {
         (Some(ids), None) => (ids.split(',').map(str::to_owned).collect(), false),
-        (None, Some(session)) => (members(&state, session).await?, true),
+        (None, Some(session)) => (members(&state, &scope, session).await?, true),
         _ => {
             return Err(ApiError::bad_request(
                 "filters is not valid under any of the given schemas: give either ids or session - 'filters'",
@@ -265,14 +280,29 @@ async fn patch_bulk(
     let patch = component_view::read(body["patch"].clone())?;
     // Who was found by the session, and retired since, is nobody's mistake.
     let how = if computed { Patching::Merge { skip_unknown: true } } else { how };
-    let patches = ids.into_iter().map(|id| (id, patch.clone())).collect();
+    let patches = ours(&scope, ids.into_iter().map(|id| (id, patch.clone())).collect(), how)?;
     let written = write(&state, patches, how, &actor).await?;
     Ok(Json::ok(written.iter().map(|component| show(component, computed)).collect()))
 }
 
-async fn members(state: &ApiState, session: &str) -> Result<Vec<String>, ApiError> {
+/// What of many patches a tenant may do: all, or else nothing is done; `skip_bad_ids` leaves out what it may not.
+fn ours(
+    scope: &Scope,
+    mut patches: Vec<(String, ComponentPatch)>,
+    how: Patching,
+) -> Result<Vec<(String, ComponentPatch)>, ApiError> {
+    if how == (Patching::Merge { skip_unknown: true }) {
+        patches.retain(|(id, _)| scope.holds(id));
+    }
+    patches.iter().try_for_each(|(id, _)| within(scope, id))?;
+    Ok(patches)
+}
+
+async fn members(state: &ApiState, scope: &Scope, session: &str) -> Result<Vec<String>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let filter = ComponentFilter { session: Some(session), ..ComponentFilter::default() };
+    let xnames = scope.narrow(None);
+    let filter =
+        ComponentFilter { xnames: xnames.as_deref(), session: Some(session), ..ComponentFilter::default() };
     let components = db::component::list(&mut conn, &filter).await?;
     Ok(components.into_iter().map(|component| component.xname).collect())
 }
@@ -293,8 +323,9 @@ async fn delete(
     tenant: Tenant,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    tenant.refuse()?;
     id_in_path(&id)?;
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    within(&scope, &id)?;
     let mut conn = db::acquire(&state.pool).await?;
     db::component::delete(&mut conn, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::time;
 use crate::{
+    admit::STAGED_TENANT,
     api::ApiError,
     db::component::{
         ArtifactsPatch, Component, ComponentPatch, EventStats, LastActionPatch, State, StatePatch,
@@ -81,9 +82,12 @@ fn state(state: &State) -> Value {
     ])
 }
 
-/// As it was written, with the time as BOS writes it.
+/// As it was written, with the time as BOS writes it, and without whose session it is.
 fn staged(document: Option<&Value>) -> Value {
     let mut shown = json!(document);
+    if let Value::Object(fields) = &mut shown {
+        fields.remove(STAGED_TENANT);
+    }
     let at = shown["last_updated"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     if let Some(at) = at {
         shown["last_updated"] = json!(time::show(at));

@@ -10,8 +10,11 @@
 //!   clients do not see; components show the one that staged.
 //! * No change is lost: a PATCH of a component is one transaction over locked rows, that of a template is tried again.
 //! * `?ids=` may be longer than 127 characters; nothing that a client sends is answered by 500.
-//! * Every request for components, and every write of a template or session, is refused for a tenant (400): this
-//!   version cannot ask whose nodes are whose.
+//! * A tenant's PUT of components is for its own components, as every other request; a component of others does not
+//!   exist for it (404, and nothing is written).
+//! * While TAPMS does not answer, a tenant's requests that need it are answered by 503. What it says is believed for a
+//!   few seconds, but not when a session is admitted.
+//! * Clean-up takes the sessions of tenants, too.
 //! * Components that are enabled without a session are gathered for two seconds and driven by one session of our own, which
 //!   BOS's clients do not see. Who cannot be acted on (locked, not in HSM) is `failed` at once, with the reason.
 //! * Enabling a component that a session drives to that very state already does not put it on hold.
@@ -29,7 +32,6 @@ mod session_template;
 mod session_view;
 pub mod shape;
 mod staged;
-mod tenant;
 mod time;
 pub mod version;
 

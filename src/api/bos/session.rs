@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answer, session_view, shape, tenant::Tenant, time};
+use super::{answer, session_view, shape, time};
 use crate::{
     admit::APPLIES,
     api::{
@@ -20,6 +20,7 @@ use crate::{
         name_in_path,
         query::Query,
         schema,
+        tenant::{Tenant, Unknown},
     },
     db::{
         self,
@@ -99,7 +100,7 @@ async fn create(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let body = body.required()?;
-    tenant.refuse()?;
+    tenant.scope(&state, Unknown::Owner).await?;
     schema::check(&shape::SESSION_CREATE, &body)?;
     let body: Body =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -336,12 +337,12 @@ async fn save_status(
 async fn live_status(conn: &mut db::Connection, session: &Session) -> Result<Value, ApiError> {
     let counts = match session.state {
         SessionState::Ended if session.new.stage => {
-            db::staged::applied_counts(conn, session.new.name.as_str()).await?
+            db::staged::applied_counts(conn, &session.new.tenant, session.new.name.as_str()).await?
         }
         SessionState::Ended => session_view::final_counts(session),
         _ => db::session::counts(conn, &session.id).await?,
     };
-    let staged = db::staged::count(conn, session.new.name.as_str()).await?;
+    let staged = db::staged::count(conn, &session.new.tenant, session.new.name.as_str()).await?;
     let failures = db::result::failures(conn, &session.id, session_view::NAMES_SHOWN + 1).await?;
     Ok(session_view::status(session, counts, staged, &failures))
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{answer, shape, tenant::Tenant};
+use super::{answer, shape};
 use crate::{
     api::{
         ApiError, ApiState,
@@ -15,6 +15,7 @@ use crate::{
         endpoint::Endpoint,
         name_in_path, schema,
         session_template::{canonical, read, show},
+        tenant::{Tenant, Unknown},
     },
     db::{self, session_template::StoredTemplate},
     model::{options::Options, session_template::SessionTemplate},
@@ -83,7 +84,7 @@ async fn put(
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    tenant.refuse()?;
+    tenant.scope(&state, Unknown::Owner).await?;
     let parsed = name_in_path(&name)?;
     let options = state.options().await?;
     let template = read(&shape::SESSION_TEMPLATE, body.required()?, options.reject_nids, CREATE_PREFIX)?;

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{answer, shape, tenant::Tenant};
+use super::{answer, shape};
 use crate::{
-    admit::{APPLIES, staged_state},
+    admit::{APPLIES, STAGED_TENANT, staged_state},
     api::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
         endpoint::Endpoint,
         schema,
+        tenant::{Tenant, Unknown},
     },
     db::{
         self,
@@ -43,11 +44,13 @@ async fn apply(
 ) -> Result<Json<Value>, ApiError> {
     let body = body.required()?;
     schema::check(&shape::APPLY_STAGED, &body)?;
-    tenant.refuse()?;
+    let scope = tenant.scope(&state, Unknown::Staged).await?;
     let asked: Vec<String> = body["xnames"].as_array().into_iter().flatten().map(text).collect();
     let options = state.options().await?;
     let mut conn = db::acquire(&state.pool).await?;
-    let filter = ComponentFilter { xnames: Some(&asked), ..ComponentFilter::default() };
+    // What is not the tenant's is not found, and so ignored.
+    let ours = scope.narrow(Some(asked.clone()));
+    let filter = ComponentFilter { xnames: ours.as_deref(), ..ComponentFilter::default() };
     let components: HashMap<String, Component> = db::component::list(&mut conn, &filter)
         .await?
         .into_iter()
@@ -100,8 +103,11 @@ impl Sorted {
             self.ignored.push(xname);
             return;
         };
+        let of_tenant = |tenant: &str| staged[STAGED_TENANT].as_str().is_none_or(|staged| staged == tenant);
         let found = sessions.iter().position(|session| {
-            session.new.name.as_str() == name && session.new.request.get(APPLIES).is_none()
+            session.new.name.as_str() == name
+                && of_tenant(&session.new.tenant)
+                && session.new.request.get(APPLIES).is_none()
         });
         let checked = match found {
             None => Err(format!("the staged session '{name}' does not exist any more")),

@@ -84,6 +84,7 @@ impl App {
             bss: url.clone(),
             cfs: url.clone(),
             ims: url.clone(),
+            tapms: url.clone(),
             ..Endpoints::default()
         };
         endpoints.s3.url = url;

@@ -1,6 +1,9 @@
 //! A served bosun: API, admission, launcher with real worker processes, against a simulated machine.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
 use bosun::{
     config::{AccessArgs, PcsArgs, ServiceArgs},
@@ -16,6 +19,9 @@ use super::{
     document,
     postgres::{self, Database},
 };
+
+/// How long the server believes which nodes are a tenant's.
+pub const TENANT_CACHE_TIME: Duration = Duration::from_millis(500);
 
 pub struct Server {
     pub url: String,
@@ -44,7 +50,8 @@ impl Server {
             },
             workflows: None,
             max_running_sessions: 4,
-            service_patience: std::time::Duration::from_secs(60),
+            service_patience: Duration::from_secs(60),
+            tenant_cache_time: TENANT_CACHE_TIME,
             worker_environment: vec![("BOSUN_LOG".to_owned(), "error".to_owned())],
         };
         let serving = serve::start(settings, loopback().await, stop.clone()).await.unwrap();
@@ -75,7 +82,21 @@ impl Server {
 
     /// Asks; the status and the body. As everything that goes to and fro here, held against the document.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        self.ask_for("", method, path, body).await
+    }
+
+    /// Asks as a tenant (empty: as nobody); the status and the body.
+    pub async fn ask_for(
+        &self,
+        tenant: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
+        if !tenant.is_empty() {
+            request = request.header("Cray-Tenant-Name", tenant);
+        }
         if let Some(body) = body {
             request = request.json(&body);
         }

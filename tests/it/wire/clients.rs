@@ -150,3 +150,38 @@ async fn the_health_of_all_is_asked_at_once() {
         [("hsm", true), ("pcs", false), ("bss", true), ("cfs", true), ("ims", true), ("s3", true)]
     );
 }
+
+#[tokio::test]
+async fn tapms_says_what_a_tenant_has_and_not_what_it_is_to_have() {
+    let service = Loopback::start(|asked| match asked.path.as_str() {
+        "/v1alpha3/tenants/blue" => Answer::Json(
+            200,
+            json!({
+                "metadata": {"name": "blue"},
+                "spec": {"tenantresources": [{"type": "compute", "xnames": ["x9c0s0b0n0"]}]},
+                "status": {"uuid": "u", "tenantresources": [
+                    {"type": "compute", "xnames": ["X1000c0s0b0n1", "x1000c0s0b0n0"]},
+                    {"type": "application", "xnames": ["x1000c0s0b0n0"]}, {"type": "none"}, {"xnames": null},
+                ]},
+            }),
+        ),
+        "/v1alpha3/tenants/new" => Answer::Json(200, json!({"metadata": {"name": "new"}})),
+        // TAPMS finds tenants by their UUID, too.
+        "/v1alpha3/tenants/u" => Answer::Json(200, json!({"metadata": {"name": "blue"}, "status": {}})),
+        "/v1alpha3/tenants/down" => Answer::Json(500, json!({"message": "failed to get tenant list"})),
+        "/v1alpha3/tenants/odd" => Answer::Json(200, json!(["not a tenant"])),
+        _ => Answer::Json(404, json!("no such tenant")),
+    })
+    .await;
+    let tapms = service.services().tapms;
+    let blue = ["x1000c0s0b0n0", "x1000c0s0b0n1"].map(str::to_owned).to_vec();
+    assert_eq!(tapms.components("blue").await.unwrap(), Some(blue));
+    assert_eq!(tapms.components("new").await.unwrap(), Some(Vec::new()));
+    for unknown in ["u", "red", "..", "", "a/b", "blue/"] {
+        assert_eq!(tapms.components(unknown).await.unwrap(), None, "{unknown}");
+    }
+    assert!(service.asked().iter().all(|asked| asked.path.starts_with("/v1alpha3/tenants/")));
+    for broken in ["down", "odd"] {
+        tapms.components(broken).await.unwrap_err();
+    }
+}

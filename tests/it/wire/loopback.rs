@@ -91,6 +91,7 @@ pub fn endpoints(url: &str) -> Endpoints {
         bss: root(),
         cfs: root(),
         ims: root(),
+        tapms: root(),
         s3: S3Endpoint { url: root(), access_key: "key".to_owned(), secret_key: "secret".to_owned() },
         ca_file: None,
         token_file: None,
