@@ -2,13 +2,15 @@
 # make test    what a submission must pass: check, then every test
 # make check   format, lints, queries, floors, licences
 # make soak    drive many sessions of chance through the flow: make soak SOAK=20000 SEED=7; without SEED a new one is drawn
+# make test-kube  the tests against a real Kubernetes: a cluster is started and taken away again; needs root
+# make image   write an OCI archive with the static binary (target/image/bosun.tar)
 # make bench   measure against the bars
 # make queries describe the queries anew (.sqlx), after a change of SQL
 #
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench queries tools postgres format
+.PHONY: help demo test test-kube image check soak bench queries tools postgres format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -31,6 +33,13 @@ check: tools postgres
 	.ci/check-queries
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo test --locked --quiet --test it floors::
+	.ci/chart
+
+test-kube: postgres
+	tests/kube/run $(CASES)
+
+image:
+	.ci/image
 
 SOAK ?= 20000
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admit::AdmitSettings,
     cli::client::Client,
-    config::{AccessArgs, DevArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, DevArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
     db::{self, private::PrivatePostgres},
     model::session_template::SessionTemplate,
     serve::{self, Serving},
@@ -147,7 +147,8 @@ impl House {
                 access: settings.access,
                 pcs: settings.pcs,
                 workflows: settings.workflows,
-                max_running_sessions: RUNNING_MAX,
+                patience: PatienceArgs::NONE,
+                launcher: LauncherArgs::local(RUNNING_MAX),
                 service_patience: settings.service_patience,
                 tenant_cache_time: AdmitSettings::default().tenant_cache_time,
                 worker_environment: settings.worker_environment,

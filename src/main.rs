@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use bosun::{
     cli::{self, Exit},
-    config::{self, Cli, Command},
+    config::{self, Cli, Command, LogFormat, MigrateArgs},
     db, demo, dev, serve, sim, telemetry, worker,
 };
 
@@ -27,19 +27,19 @@ fn main() -> ExitCode {
             return Exit::Error.into();
         }
     };
-    let ended = runtime.block_on(run(cli.command, machine));
+    let ended = runtime.block_on(run(cli.command, machine, cli.log.log_format));
     runtime.shutdown_background();
     ended
 }
 
-async fn run(command: Command, machine: Vec<OsString>) -> ExitCode {
+async fn run(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCode {
     let ended = match &command {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Session(command) => cli::session::run(command).await,
         Command::Template(command) => cli::session_template::run(command).await,
         Command::Component(command) => cli::component::run(command).await,
         Command::Step(command) => cli::step::run(command).await,
-        _ => return role(command, machine).await,
+        _ => return role(command, machine, log).await,
     };
     match ended {
         Ok(exit) => exit.into(),
@@ -52,7 +52,7 @@ async fn run(command: Command, machine: Vec<OsString>) -> ExitCode {
     }
 }
 
-async fn role(command: Command, machine: Vec<OsString>) -> ExitCode {
+async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCode {
     let done = |ended: anyhow::Result<()>| ended.map(|()| Exit::Done.into());
     let ended: anyhow::Result<ExitCode> = match command {
         Command::Demo(args) => demo::run(args).await,
@@ -60,7 +60,7 @@ async fn role(command: Command, machine: Vec<OsString>) -> ExitCode {
         Command::Serve(args) => done(serve::run(args).await),
         Command::Worker(args) => worker::run(args).await,
         Command::Simulate(args) => done(sim::run(args.machine, args.listen).await.map_err(Into::into)),
-        Command::Migrate(args) => done(migrate(&args.database_url).await),
+        Command::Migrate(args) => done(migrate(&args).await),
         Command::Plan(_)
         | Command::Session(_)
         | Command::Template(_)
@@ -70,14 +70,19 @@ async fn role(command: Command, machine: Vec<OsString>) -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bosun: {error:#}");
+            match log {
+                LogFormat::Human => eprintln!("bosun: {error:#}"),
+                // Whoever reads the log as JSON can read its last line, too.
+                LogFormat::Json => tracing::error!("{error:#}"),
+            }
             Exit::Error.into()
         }
     }
 }
 
-async fn migrate(url: &str) -> anyhow::Result<()> {
-    let pool = db::connect(url, 1, "bosun migrate").await?;
+async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
+    let url = &args.database.database_url;
+    let pool = serve::patiently(args.patience, || db::connect(url, 1, "bosun migrate")).await?;
     db::migrate(&pool).await?;
     pool.close().await;
     println!("the schema is up to date");

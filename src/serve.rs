@@ -1,5 +1,10 @@
 //! `bosun serve`: the API, admission, discovery and the launcher, until SIGTERM.
 
+mod patience;
+mod workers;
+
+pub use patience::patiently;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -20,9 +25,9 @@ use crate::{
     admit::{Admit, AdmitSettings, Gathered},
     api::{self, ApiState},
     clients,
-    config::{AccessArgs, PcsArgs, ServeArgs, ServiceArgs},
+    config::{AccessArgs, LauncherArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
     db,
-    engine::launcher::{self, LauncherSettings, local::LocalWorkers},
+    engine::launcher::{self, LauncherSettings},
     model::options::Options,
     plan::workflow::Workflows,
 };
@@ -59,8 +64,10 @@ pub struct Settings {
     pub pcs: PcsArgs,
     /// A directory of the site's workflows.
     pub workflows: Option<PathBuf>,
-    /// Most workers at once.
-    pub max_running_sessions: usize,
+    /// How long to wait for the database.
+    pub patience: PatienceArgs,
+    /// How sessions get their workers.
+    pub launcher: LauncherArgs,
     /// How long a service may be down before the components that need it fail.
     pub service_patience: Duration,
     /// How long it is believed which components are a tenant's.
@@ -92,7 +99,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         access: args.access,
         pcs: args.pcs,
         workflows: args.workflows,
-        max_running_sessions: args.max_running_sessions,
+        patience: args.patience,
+        launcher: args.launcher,
         service_patience: args.service_patience,
         tenant_cache_time: args.tenant_cache_time,
         worker_environment: Vec::new(),
@@ -152,8 +160,13 @@ pub async fn start(
     let endpoints = settings.services.endpoints(&settings.access);
     let services = clients::Services::new(&endpoints, settings.pcs.settings())
         .context("the services cannot be used as configured")?;
-    let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
-    db::check_schema(&pool).await?;
+    let workers = workers::workers(&settings).await?;
+    let pool = patiently(settings.patience, async || {
+        let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
+        db::check_schema(&pool).await?;
+        Ok(pool)
+    })
+    .await?;
     look_for_life(&pool).await?;
     let site = AdmitSettings {
         service_patience: settings.service_patience,
@@ -164,9 +177,9 @@ pub async fn start(
     let waiting = Arc::new(Notify::new());
     let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());
     let launcher = LauncherSettings {
-        local: local_workers(&settings),
+        workers,
         database_url: settings.database_url,
-        running_max: settings.max_running_sessions,
+        running_max: settings.launcher.max_running_sessions,
     };
     let mut tasks = JoinSet::new();
     let ending = stop.clone();
@@ -256,15 +269,6 @@ fn workflows(directory: Option<&Path>) -> anyhow::Result<Workflows> {
 /// When the system does not say where it is.
 pub fn own_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("cannot find our own program")
-}
-
-fn local_workers(settings: &Settings) -> LocalWorkers {
-    let mut environment = vec![("DATABASE_URL".to_owned(), settings.database_url.clone())];
-    environment.extend(settings.services.environment());
-    environment.extend(settings.pcs.environment());
-    environment.extend(settings.worker_environment.iter().cloned());
-    let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    LocalWorkers { program: settings.program.clone(), environment }
 }
 
 /// Law 6: a database that nobody served for a while may be an old one. Then nothing in it goes on by itself.

@@ -6,7 +6,7 @@ mod services;
 mod worker;
 
 pub use dev::{DemoArgs, DevArgs, SimulateArgs, machine_arguments};
-pub use serve::{DatabaseArgs, ServeArgs};
+pub use serve::{DatabaseArgs, LauncherArgs, LauncherKind, MigrateArgs, PatienceArgs, ServeArgs};
 pub use services::{AccessArgs, PcsArgs, ServiceArgs};
 pub use worker::WorkerArgs;
 
@@ -66,7 +66,7 @@ pub enum Command {
     /// Drive one session until it needs no worker (the launcher starts these)
     Worker(WorkerArgs),
     /// Bring the database's schema up to date
-    Migrate(DatabaseArgs),
+    Migrate(MigrateArgs),
     /// Run a simulated machine: HSM, PCS, BSS, CFS, IMS, S3 and the nodes
     Simulate(SimulateArgs),
     /// Show what a session would do, and change nothing

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use humantime::parse_duration;
 
 use super::services::{AccessArgs, PcsArgs, ServiceArgs};
@@ -13,6 +13,72 @@ pub struct DatabaseArgs {
     /// The database, as in postgres://user@host/bosun
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
+}
+
+/// How long to wait for the database: in a cluster everything starts at once.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct PatienceArgs {
+    /// How long to wait at the start for a database that does not answer, or has no schema yet
+    #[arg(
+        long,
+        env = "BOSUN_DATABASE_PATIENCE",
+        default_value = "0s",
+        value_parser = parse_duration,
+        value_name = "TIME"
+    )]
+    pub database_patience: Duration,
+}
+
+/// `bosun migrate`
+#[derive(Args, Debug, Clone)]
+pub struct MigrateArgs {
+    /// The database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How long to wait for it
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+impl PatienceArgs {
+    /// Not at all.
+    pub const NONE: Self = Self { database_patience: Duration::ZERO };
+}
+
+impl LauncherArgs {
+    /// Processes of this machine, so many at once.
+    pub fn local(running_max: usize) -> Self {
+        Self { launcher: LauncherKind::Local, worker_template: None, max_running_sessions: running_max }
+    }
+}
+
+/// Where workers run.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LauncherKind {
+    /// As processes of this machine; they end with the server.
+    Local,
+    /// As Jobs of the Kubernetes this runs in, or that kubectl would use.
+    Kubernetes,
+}
+
+/// How sessions get their workers.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Workers")]
+pub struct LauncherArgs {
+    /// Where workers run
+    #[arg(long, env = "BOSUN_LAUNCHER", value_enum, default_value = "local")]
+    pub launcher: LauncherKind,
+    /// The Job (batch/v1, YAML) that every worker's is made from
+    #[arg(
+        long,
+        env = "BOSUN_WORKER_TEMPLATE",
+        value_name = "FILE",
+        required_if_eq("launcher", "kubernetes")
+    )]
+    pub worker_template: Option<PathBuf>,
+    /// Most workers at once
+    #[arg(long, env = "BOSUN_MAX_RUNNING_SESSIONS", default_value_t = 50, value_name = "N")]
+    pub max_running_sessions: usize,
 }
 
 /// `bosun serve`
@@ -27,9 +93,9 @@ pub struct ServeArgs {
     /// A directory whose workflows replace or join the built-in ones
     #[arg(long, env = "BOSUN_WORKFLOWS", value_name = "DIR")]
     pub workflows: Option<PathBuf>,
-    /// Most workers at once
-    #[arg(long, env = "BOSUN_MAX_RUNNING_SESSIONS", default_value_t = 50, value_name = "N")]
-    pub max_running_sessions: usize,
+    /// How long to wait for the database
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// How long a service may be down before the components that need it fail
     #[arg(
         long,
@@ -48,6 +114,9 @@ pub struct ServeArgs {
         value_name = "TIME"
     )]
     pub tenant_cache_time: Duration,
+    /// How sessions get their workers
+    #[command(flatten)]
+    pub launcher: LauncherArgs,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,

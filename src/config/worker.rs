@@ -6,7 +6,7 @@ use clap::Args;
 use humantime::parse_duration;
 
 use super::{
-    serve::DatabaseArgs,
+    serve::{DatabaseArgs, PatienceArgs},
     services::{AccessArgs, PcsArgs, ServiceArgs},
 };
 
@@ -28,6 +28,9 @@ pub struct WorkerArgs {
     /// The database
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// How long to wait for it
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,

@@ -224,6 +224,65 @@ pub async fn expire(conn: &mut Connection, session: &SessionId, epoch: i64) -> R
     Ok(())
 }
 
+/// [`expire`] for workers known by name only; a name is never used twice. Whose leases that ended.
+pub async fn expire_workers(
+    conn: &mut Connection,
+    sessions: &[SessionId],
+    workers: &[String],
+) -> Result<Vec<SessionId>, DbError> {
+    let sessions: Vec<i64> = sessions.iter().map(|session| session.0).collect();
+    let expired = sqlx::query_scalar!(
+        "update session_lease set valid_until = null
+          where session_id = any ($1) and worker = any ($2) and valid_until is not null
+         returning session_id",
+        &sessions,
+        workers
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("expire the leases of dead workers"))?;
+    Ok(expired.into_iter().map(SessionId).collect())
+}
+
+/// A launch that was given up: its workers died too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedLaunch {
+    /// Whose.
+    pub session: SessionId,
+    /// Its number.
+    pub launch: u32,
+    /// How the names of its workers begin.
+    pub workers: String,
+    /// How many of them died.
+    pub deaths: u32,
+}
+
+/// Counts the deaths of launches that were given up against the crash budget, each launch once: workers that die before
+/// they have a lease would be started for ever. Where the last to have the lease was one of them, the next take-over
+/// counts it.
+pub async fn count_failed_launches(conn: &mut Connection, failed: &[FailedLaunch]) -> Result<u64, DbError> {
+    let sessions: Vec<i64> = failed.iter().map(|failed| failed.session.0).collect();
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let launches: Vec<i32> = failed.iter().map(|failed| number(failed.launch)).collect();
+    let workers: Vec<String> = failed.iter().map(|failed| failed.workers.clone()).collect();
+    let deaths: Vec<i32> = failed.iter().map(|failed| number(failed.deaths)).collect();
+    let counted = sqlx::query!(
+        "update session_lease l
+            set last_failed_launch = failed.launch,
+                takeovers = l.takeovers + case when starts_with(l.worker, failed.workers) then 0 else failed.deaths end
+           from unnest($1::int8[], $2::int4[], $3::text[], $4::int4[]) as failed(session_id, launch, workers, deaths)
+          where l.session_id = failed.session_id and l.last_failed_launch < failed.launch",
+        &sessions,
+        &launches,
+        &workers,
+        &deaths
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("count launches that were given up"))?;
+    Ok(counted.rows_affected())
+}
+
 /// The lease as it is; none for a session that is not admitted.
 pub async fn get(conn: &mut Connection, session: &SessionId) -> Result<Option<LeaseRow>, DbError> {
     sqlx::query_as!(

@@ -59,6 +59,7 @@ pub async fn run(
     let Some((lease, taken)) = take_lease(settings, &mut connection, session, &stop).await? else {
         return Ok(if stop.is_cancelled() { Exit::Planned } else { Exit::Done });
     };
+    tracing::info!(%session, epoch = lease.epoch(), worker = settings.worker, "at work");
     let clock = Clock::new(lease.at());
     let heart = heartbeat::spawn(settings.database_url.clone(), lease.clone(), taken, clock.clone())?;
     let driven = match Driver::load(settings, services, connection, &lease, heart, clock).await {

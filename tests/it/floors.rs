@@ -43,6 +43,7 @@ const HOMES: [(&str, &[&str]); 9] = [
             "cli/",
             "main.rs",
             "serve.rs",
+            "serve/",
             "worker.rs",
             "dev.rs",
             "demo.rs",

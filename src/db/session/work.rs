@@ -11,8 +11,14 @@ pub struct Needed {
     pub session: SessionId,
     /// Its name.
     pub name: String,
+    /// Whose; empty: nobody's.
+    pub tenant: String,
+    /// What it does.
+    pub operation: String,
     /// The epoch of its last lease; 0: it never had one.
     pub epoch: i64,
+    /// The highest launch that was given up and counted; see [`super::super::lease::count_failed_launches`].
+    pub last_failed_launch: u32,
     /// Too many workers died without a new result in between: park it instead.
     pub budget_spent: bool,
 }
@@ -20,7 +26,8 @@ pub struct Needed {
 /// Sessions that are under way, or have a command to obey, and nobody holds their lease; oldest first.
 pub async fn need_worker(conn: &mut Connection) -> Result<Vec<Needed>, DbError> {
     let rows = sqlx::query!(
-        r#"select s.session_id, s.name, l.epoch, l.takeovers >= l.max_takeovers as "budget_spent!"
+        r#"select s.session_id, s.name, s.tenant, s.operation, l.epoch, l.last_failed_launch,
+                  l.takeovers >= l.max_takeovers as "budget_spent!"
              from session s join session_lease l on l.session_id = s.session_id
             where s.session_id in (
                     select session_id from session where state in ('running', 'cancelling')
@@ -36,7 +43,10 @@ pub async fn need_worker(conn: &mut Connection) -> Result<Vec<Needed>, DbError> 
     let needed = rows.into_iter().map(|row| Needed {
         session: SessionId(row.session_id),
         name: row.name,
+        tenant: row.tenant,
+        operation: row.operation,
         epoch: row.epoch,
+        last_failed_launch: u32::try_from(row.last_failed_launch).unwrap_or_default(),
         budget_spent: row.budget_spent,
     });
     Ok(needed.collect())

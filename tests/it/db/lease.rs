@@ -182,3 +182,38 @@ async fn deaths_without_results_spend_the_budget_and_a_result_restores_it() {
     assert!(db::session::need_worker(&mut conn).await.unwrap()[0].budget_spent);
     assert_eq!(lease::heartbeat(&mut conn, &first).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn launches_that_were_given_up_count_once() {
+    let db = database().await;
+    let mut conn = conn(&db.pool).await;
+    let members = components(&mut conn, 1).await;
+    let session = admit(&db.pool, "launches", &members).await;
+    let failed = |launch, deaths| lease::FailedLaunch {
+        session,
+        launch,
+        workers: format!("bosun-worker-{session}-{launch}-"),
+        deaths,
+    };
+    let takeovers =
+        async |conn: &mut db::Connection| lease::get(conn, &session).await.unwrap().unwrap().takeovers;
+
+    // They died before they had a lease. Two launchers see it; one counts it.
+    assert_eq!(lease::count_failed_launches(&mut conn, &[failed(1, 3)]).await.unwrap(), 1);
+    assert_eq!(lease::count_failed_launches(&mut conn, &[failed(1, 3)]).await.unwrap(), 0);
+    assert_eq!(takeovers(&mut conn).await, 3);
+    assert_eq!(db::session::need_worker(&mut conn).await.unwrap()[0].last_failed_launch, 1);
+
+    // One that died with the lease is counted by the take-over that follows.
+    let worker = format!("bosun-worker-{session}-2-abcde");
+    take(&mut conn, &session, &worker).await;
+    let dead = [worker, "another".to_owned()];
+    assert_eq!(lease::expire_workers(&mut conn, &[session], &dead).await.unwrap(), [session]);
+    assert_eq!(lease::expire_workers(&mut conn, &[session], &dead).await.unwrap(), []);
+    lease::count_failed_launches(&mut conn, &[failed(2, 3)]).await.unwrap();
+    assert_eq!(takeovers(&mut conn).await, 3);
+    let next = take(&mut conn, &session, &format!("bosun-worker-{session}-3-abcde")).await;
+    assert_eq!((next.takeover(), takeovers(&mut conn).await), (Some(1), 4));
+    let alive = lease::expire_workers(&mut conn, &[session], &dead).await.unwrap();
+    assert_eq!(alive, [], "the name of a successor is another one");
+}

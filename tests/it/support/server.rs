@@ -6,7 +6,7 @@ use std::{
 };
 
 use bosun::{
-    config::{AccessArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
     serve::{self, Serving},
     sim,
 };
@@ -49,7 +49,8 @@ impl Server {
                 pcs_minute: settings.pcs_minute,
             },
             workflows: None,
-            max_running_sessions: 4,
+            patience: PatienceArgs::NONE,
+            launcher: LauncherArgs::local(4),
             service_patience: Duration::from_secs(60),
             tenant_cache_time: TENANT_CACHE_TIME,
             worker_environment: vec![("BOSUN_LOG".to_owned(), "error".to_owned())],

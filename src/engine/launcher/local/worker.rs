@@ -1,4 +1,4 @@
-//! Workers as child processes of this one.
+//! A worker as a child process of this one.
 
 use std::{
     ffi::OsString,

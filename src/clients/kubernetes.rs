@@ -1,0 +1,406 @@
+//! Kubernetes: the Jobs that workers run in, and their pods. The only file that knows its API.
+//!
+//! Nothing here needs more than Kubernetes 1.20. What is created goes out as it was written, not through typed objects,
+//! which would drop the fields of a newer Kubernetes without a word. Lists are paged; every call has a timeout; nothing
+//! is repeated, since the launcher looks again anyway.
+
+use std::{pin::pin, time::Duration};
+
+use chrono::DateTime;
+use futures_util::TryStreamExt as _;
+use k8s_openapi::{
+    api::{
+        batch::v1::Job as JobObject,
+        core::v1::{ContainerState, Pod as PodObject},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::{
+    Api, Client, Config,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams, WatchParams},
+};
+use serde::de::DeserializeOwned;
+
+use crate::model::{Timestamp, session::SessionId};
+
+/// The label that names a worker's session by its number.
+pub const SESSION_LABEL: &str = "bosun/session";
+/// The label that numbers the Jobs of a session.
+pub const LAUNCH_LABEL: &str = "bosun/launch";
+/// The container that a worker runs in; a mesh or an operator may put others beside it.
+pub const CONTAINER: &str = "worker";
+
+/// Longest time for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Objects on one page of a list; what kubectl asks for.
+const PAGE_SIZE: u32 = 500;
+/// Most pages of a list: more Jobs than that are not ours.
+const PAGES_MAX: usize = 40;
+/// How long one watch lasts, in seconds; then it is begun anew.
+const WATCH_SECONDS: u32 = 240;
+/// Bytes of a container's last words that are kept.
+const WORDS_BYTES_MAX: usize = 4096;
+
+/// The API server did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// There is no way to reach it.
+    #[error("no way to reach the Kubernetes API is configured: {0}")]
+    Config(String),
+    /// It said no.
+    #[error("cannot {what}: the Kubernetes API answers {code}: {message}")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// The HTTP status.
+        code: u16,
+        /// Its words.
+        message: String,
+    },
+    /// It was not reached, or its answer was no answer.
+    #[error("cannot {what}: {reason}")]
+    Failed {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("cannot {what}: the Kubernetes API did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Late {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+/// A Job of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Whose.
+    pub session: SessionId,
+    /// Which of that session's.
+    pub launch: u32,
+    /// Where it is.
+    pub state: JobState,
+    /// Somebody deleted it.
+    pub deleting: bool,
+    /// Pods of it that failed, as the Job controller counts them.
+    pub failed_pods: u32,
+}
+
+/// Where a Job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It has a pod, or will have one.
+    Active,
+    /// A pod ended with 0.
+    Complete {
+        /// When.
+        at: Option<Timestamp>,
+    },
+    /// The Job controller gave it up.
+    Failed {
+        /// When.
+        at: Option<Timestamp>,
+    },
+}
+
+/// A pod of such a Job. It runs its container once: its name is the worker's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Whose.
+    pub session: SessionId,
+    /// Of which Job.
+    pub launch: u32,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Where it is.
+    pub state: PodState,
+}
+
+/// Where a pod's worker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodState {
+    /// Not begun yet; why, as Kubernetes puts it.
+    Waiting(String),
+    /// At work, as far as is known.
+    Running,
+    /// Its container was seen to end.
+    Ended {
+        /// The exit code; 128 and a signal's number where a signal ended it.
+        code: i32,
+        /// What it said last.
+        words: String,
+    },
+    /// The pod counts as failed, but nobody saw its container end: its node is gone. It may still run.
+    Lost,
+}
+
+/// What is there, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The Jobs.
+    pub jobs: Vec<Job>,
+    /// Their pods.
+    pub pods: Vec<Pod>,
+}
+
+/// What came of creating a Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is there now.
+    New,
+    /// One of this name was there already.
+    Exists,
+}
+
+/// The workers' Jobs of one installation.
+#[derive(Clone)]
+pub struct Kubernetes {
+    jobs: Api<JobObject>,
+    any_jobs: Api<DynamicObject>,
+    pods: Api<PodObject>,
+    selector: String,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kubernetes({:?}, {})", self.jobs.namespace(), self.selector)
+    }
+}
+
+impl Kubernetes {
+    /// Finds the API as a pod does, or else as kubectl does. `selector` says which labels our Jobs and pods carry.
+    /// Nothing is asked yet.
+    pub async fn new(selector: String) -> Result<Self, KubernetesError> {
+        let config = Config::infer().await.map_err(|error| KubernetesError::Config(error.to_string()))?;
+        let namespace = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(|error| KubernetesError::Config(error.to_string()))?;
+        let any_job = ApiResource::erase::<JobObject>(&());
+        Ok(Self {
+            jobs: Api::namespaced(client.clone(), &namespace),
+            any_jobs: Api::namespaced_with(client.clone(), &namespace, &any_job),
+            pods: Api::namespaced(client, &namespace),
+            selector,
+        })
+    }
+
+    /// Every Job and pod of ours, as the API server has them now.
+    pub async fn look(&self) -> Result<Seen, KubernetesError> {
+        // Pods first: of a Job that is made in between no pod is missed, and none is taken for an orphan.
+        let pods = self.list(&self.pods, "list pods").await?;
+        let jobs = self.list(&self.jobs, "list Jobs").await?;
+        Ok(Seen { jobs: jobs.iter().filter_map(job).collect(), pods: pods.iter().filter_map(pod).collect() })
+    }
+
+    async fn list<K>(&self, api: &Api<K>, what: &'static str) -> Result<Vec<K>, KubernetesError>
+    where
+        K: Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let mut params = ListParams::default().labels(&self.selector).limit(PAGE_SIZE);
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let page = answer(what, api.list(&params)).await?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(all),
+            }
+        }
+        let reason = format!("there are more than {}", PAGES_MAX * PAGE_SIZE as usize);
+        Err(KubernetesError::Failed { what, reason })
+    }
+
+    /// Creates a Job as it is written.
+    pub async fn create(&self, job: serde_json::Value) -> Result<Created, KubernetesError> {
+        let what = "create a Job";
+        let job: DynamicObject = serde_json::from_value(job)
+            .map_err(|error| KubernetesError::Failed { what, reason: error.to_string() })?;
+        match answer(what, self.any_jobs.create(&PostParams::default(), &job)).await {
+            Ok(_) => Ok(Created::New),
+            Err(KubernetesError::Refused { code: 409, .. }) => Ok(Created::Exists),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a Job, and its pods with it. Harmless where it is gone.
+    pub async fn delete(&self, name: &str) -> Result<(), KubernetesError> {
+        match answer("delete a Job", self.jobs.delete(name, &DeleteParams::background())).await {
+            Ok(_) | Err(KubernetesError::Refused { code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls `changed` whenever something happens to a pod of ours, until the watch ends. Only a hint.
+    pub async fn watch(&self, changed: impl Fn()) -> Result<(), KubernetesError> {
+        let what = "watch pods";
+        let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
+        let mut events = pin!(answer(what, self.pods.watch(&params, "0")).await?);
+        let watch = async {
+            while events.try_next().await.map_err(|error| refused(what, error))?.is_some() {
+                changed();
+            }
+            Ok(())
+        };
+        let patience = Duration::from_secs(WATCH_SECONDS.into()) + ANSWER_TIMEOUT;
+        tokio::time::timeout(patience, watch).await.unwrap_or(Ok(()))
+    }
+}
+
+async fn answer<T>(
+    what: &'static str,
+    asked: impl Future<Output = kube::Result<T>>,
+) -> Result<T, KubernetesError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(|error| refused(what, error)),
+        Err(_) => Err(KubernetesError::Late { what }),
+    }
+}
+
+fn refused(what: &'static str, error: kube::Error) -> KubernetesError {
+    match error {
+        kube::Error::Api(status) => {
+            KubernetesError::Refused { what, code: status.code, message: status.message }
+        }
+        error => KubernetesError::Failed { what, reason: error.to_string() },
+    }
+}
+
+/// None: it lacks our labels, so it is not ours.
+fn job(object: &JobObject) -> Option<Job> {
+    let (session, launch) = labels(&object.metadata)?;
+    let status = object.status.as_ref();
+    let condition = |kind: &str| {
+        let conditions = status?.conditions.as_ref()?;
+        conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    let state = if let Some(complete) = condition("Complete") {
+        JobState::Complete { at: complete.last_transition_time.as_ref().and_then(timestamp) }
+    } else if let Some(failed) = condition("Failed") {
+        JobState::Failed { at: failed.last_transition_time.as_ref().and_then(timestamp) }
+    } else {
+        JobState::Active
+    };
+    Some(Job {
+        name: object.metadata.name.clone()?,
+        session,
+        launch,
+        state,
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        failed_pods: status.and_then(|status| status.failed).and_then(|n| n.try_into().ok()).unwrap_or(0),
+    })
+}
+
+fn pod(object: &PodObject) -> Option<Pod> {
+    let (session, launch) = labels(&object.metadata)?;
+    let created_at = object.metadata.creation_timestamp.as_ref().and_then(timestamp);
+    Some(Pod { name: object.metadata.name.clone()?, session, launch, created_at, state: pod_state(object) })
+}
+
+fn pod_state(object: &PodObject) -> PodState {
+    let Some(status) = &object.status else { return PodState::Waiting(String::new()) };
+    let containers = status.container_statuses.iter().flatten();
+    let state = containers.filter(|container| container.name == CONTAINER).find_map(|one| one.state.as_ref());
+    match state {
+        Some(ContainerState { terminated: Some(ended), .. }) => {
+            let mut words = ended.message.clone().unwrap_or_default();
+            let from = words.len().saturating_sub(WORDS_BYTES_MAX);
+            let from = (from..=words.len()).find(|at| words.is_char_boundary(*at)).unwrap_or(0);
+            PodState::Ended { code: ended.exit_code, words: words.split_off(from) }
+        }
+        _ if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) => PodState::Lost,
+        Some(ContainerState { running: Some(_), .. }) => PodState::Running,
+        Some(ContainerState { waiting: Some(waiting), .. }) => {
+            let texts = [waiting.reason.as_deref(), waiting.message.as_deref()];
+            PodState::Waiting(texts.into_iter().flatten().collect::<Vec<_>>().join(": "))
+        }
+        _ => {
+            let unmet = status.conditions.iter().flatten().find(|condition| condition.status == "False");
+            let texts = unmet.map(|unmet| [unmet.reason.as_deref(), unmet.message.as_deref()]);
+            PodState::Waiting(texts.into_iter().flatten().flatten().collect::<Vec<_>>().join(": "))
+        }
+    }
+}
+
+fn labels(metadata: &ObjectMeta) -> Option<(SessionId, u32)> {
+    let labels = metadata.labels.as_ref()?;
+    let session = labels.get(SESSION_LABEL)?.parse().ok()?;
+    Some((SessionId(session), labels.get(LAUNCH_LABEL)?.parse().ok()?))
+}
+
+fn timestamp(time: &Time) -> Option<Timestamp> {
+    DateTime::from_timestamp_millis(time.0.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn metadata() -> Value {
+        json!({"name": "bosun-worker-7-2", "labels": {SESSION_LABEL: "7", LAUNCH_LABEL: "2"}})
+    }
+
+    fn read_pod(status: Value) -> PodState {
+        let object = json!({"metadata": metadata(), "status": status});
+        pod(&serde_json::from_value(object).expect("a pod")).expect("one of ours").state
+    }
+
+    #[test]
+    fn a_job_is_read() {
+        let read = |status: Value| {
+            let object = json!({"metadata": metadata(), "status": status});
+            job(&serde_json::from_value(object).expect("a Job")).expect("one of ours")
+        };
+        let fresh = read(json!({}));
+        assert_eq!((fresh.session, fresh.launch, fresh.state), (SessionId(7), 2, JobState::Active));
+        let ended = |kind: &str, status: &str| {
+            json!({"failed": 3, "conditions": [
+                {"type": kind, "status": status, "lastTransitionTime": "2026-11-22T14:00:00Z"}]})
+        };
+        let failed = read(ended("Failed", "True"));
+        let at = "2026-11-22T14:00:00Z".parse().ok();
+        assert_eq!((failed.state, failed.failed_pods), (JobState::Failed { at }, 3));
+        assert_eq!(read(ended("Complete", "True")).state, JobState::Complete { at });
+        assert_eq!(read(ended("Failed", "False")).state, JobState::Active);
+    }
+
+    #[test]
+    fn what_lacks_our_labels_is_not_ours() {
+        let object = json!({"metadata": {"name": "a", "labels": {SESSION_LABEL: "7", LAUNCH_LABEL: "x"}}});
+        assert_eq!(pod(&serde_json::from_value(object).expect("a pod")), None);
+    }
+
+    #[test]
+    fn only_a_container_that_was_seen_to_end_has_ended() {
+        let container = |state: Value| {
+            json!([{"name": "mesh", "state": {"terminated": {"exitCode": 1}}},
+                                             {"name": "worker", "state": state}])
+        };
+        let dead = container(json!({"terminated": {"exitCode": 137, "message": "bye"}}));
+        let ended = PodState::Ended { code: 137, words: "bye".to_owned() };
+        assert_eq!(read_pod(json!({"phase": "Failed", "containerStatuses": dead})), ended);
+        let running = container(json!({"running": {}}));
+        assert_eq!(read_pod(json!({"phase": "Running", "containerStatuses": running})), PodState::Running);
+        // A node that went away: the pod is written off, the container was running when last heard of.
+        assert_eq!(read_pod(json!({"phase": "Failed", "containerStatuses": running})), PodState::Lost);
+        assert_eq!(read_pod(json!({"phase": "Failed", "reason": "Evicted"})), PodState::Lost);
+    }
+
+    #[test]
+    fn a_pod_that_waits_says_why() {
+        let waiting =
+            json!([{"name": "worker", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}]);
+        let state = read_pod(json!({"phase": "Pending", "containerStatuses": waiting}));
+        assert_eq!(state, PodState::Waiting("ErrImagePull: no".to_owned()));
+        let unmet =
+            json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}]);
+        let state = read_pod(json!({"phase": "Pending", "conditions": unmet}));
+        assert_eq!(state, PodState::Waiting("Unschedulable: 0/1".to_owned()));
+    }
+}

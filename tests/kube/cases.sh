@@ -1,0 +1,197 @@
+# What must hold on a cluster, case by case. Sourced, not run. Each uses nodes of its own.
+# shellcheck shell=bash
+
+# Through the Service, as any client of BOS; against a machine that is in the cluster, too.
+case_1_a_session_runs_in_a_pod() {
+  local limit before id pod log broken
+  limit=$(nodes 0 5) before=$(times_on "$limit")
+  get -X POST "$API/v2/sessions" -H 'content-type: application/json' -d "$(jq -n --arg limit "$limit" \
+    '{name: "first", template_name: "demo", operation: "reboot", limit: $limit}')" >/dev/null
+  ended_well first "$limit" "$before"
+  id=$(number first)
+  equal "the Jobs of the first session" "job.batch/bosun-worker-$id-1" "$(jobs_of "$id")"
+  pod=$(newest_pod "$id")
+  until_true 60 "the Job completes" k wait --for=condition=complete --timeout=1s "job/bosun-worker-$id-1"
+  log=$(k logs "$pod")
+  jq -es 'all(has("message"))' <<<"$log" >/dev/null || fail "the log is not JSON: $log"
+  equal "the last line of the log" "6 succeeded, 0 failed, 0 skipped" "$(last_message "$pod")"
+  equal "a token of Kubernetes in the worker's pod" "" "$(k get pod "$pod" -o jsonpath='{.spec.volumes}')"
+
+  # One whose nodes fail: the last line is the command that retries them.
+  broken=$(nodes 5 5)
+  get -X POST "$MACHINE/sim/nodes/$broken" -d '{"faults": ["fail_configuration"]}' >/dev/null
+  create failing "$(nodes 4 5)"
+  until_true 180 "the session with a broken node ends" state_is failing ended
+  equal "its outcome" partial "$(field failing outcome)"
+  id=$(number failing)
+  until_true 60 "the Job completes" k wait --for=condition=complete --timeout=1s "job/bosun-worker-$id-1"
+  equal "the last line of its log" "$(field failing retry_command)" "$(last_message "$(newest_pod "$id")")"
+  last_message "$(newest_pod "$id")" | grep -q -- "--limit $broken" || fail "the retry command does not name $broken"
+  get -X POST "$MACHINE/sim/nodes/$broken" -d '{"faults": []}' >/dev/null
+}
+
+# Four sessions at once; to each happens something else while its nodes boot.
+case_2_a_worker_dies_in_every_way() {
+  local name limits=() before=() i=0 pid
+  for name in pod-deleted killed job-deleted shim-killed; do
+    limits[i]=$(nodes $((6 + i * 4)) $((9 + i * 4)))
+    before[i]=$(times_on "${limits[i]}")
+    create "$name" "${limits[i]}"
+    i=$((i + 1))
+  done
+  for name in pod-deleted killed job-deleted shim-killed; do
+    until_true 120 "$name: nodes are being switched on" in_flight "$name" power_on
+    local id; id=$(number "$name")
+    case $name in
+      pod-deleted) k delete pod "$(newest_pod "$id")" --wait=false >/dev/null ;;
+      killed) kill_worker "$id" KILL ;;
+      job-deleted) k delete "$(jobs_of "$id")" --wait=false >/dev/null ;;
+      shim-killed)
+        pid=$(worker_pid "$id")
+        kill -KILL "$(ps -o ppid= -p "$pid" | tr -d ' ')"
+        ;;
+    esac
+  done
+  i=0
+  for name in pod-deleted killed job-deleted shim-killed; do
+    ended_well "$name" "${limits[i]}" "${before[i]}"
+    [ "$(leases "$name")" -ge 2 ] || fail "$name: no second worker in the history"
+    i=$((i + 1))
+  done
+  for name in killed shim-killed; do
+    [ "$(events "$name" '.kind == "lease_acquired" and .data.take_over')" -ge 1 ] || fail "$name: no take-over in the history"
+  done
+  equal "the launches of the session whose Job was deleted" "bosun-worker-$(number job-deleted)-2" \
+    "$(k get "$(jobs_of "$(number job-deleted)" | tail -n 1)" -o jsonpath='{.metadata.name}')"
+}
+
+# Planned stops cost nothing; a defect parks; the budget ends.
+case_3_exit_codes_and_the_crash_budget() {
+  local limit before id
+  limit=$(nodes 22 24) before=$(times_on "$limit")
+  create planned "$limit"
+  id=$(number planned)
+  for times in 1 2; do
+    until_true 90 "the worker has its lease for the ${times}. time" leases_reach planned "$times"
+    kill_worker "$id" TERM
+  done
+  ended_well planned "$limit" "$before"
+  until_true 60 "the Job completes" k wait --for=condition=complete --timeout=1s "job/bosun-worker-$id-1"
+  equal "exit codes" "75 75 0 " "$(exit_codes "$id")"
+  equal "deaths in the budget" 0 "$(sql "select takeovers from session_lease where session_id = $id")"
+
+  # What the worker does not know it does not guess: here the state of a step.
+  limit=$(nodes 25 26)
+  create defect "$limit"
+  id=$(number defect)
+  until_true 90 "its nodes are being switched off" in_flight defect power_off
+  sql "alter table step_result_batch drop constraint if exists step_result_batch_kind_check;
+       update step_result_batch set kind = 'vanished' where session_id = $id" >/dev/null
+  kill_worker "$id" KILL
+  until_true 120 "the session is stuck" state_is defect stuck
+  until_true 60 "no worker is left" no_worker "$id"
+  local jobs; jobs=$(job_count "$id")
+  sleep 5 # several looks of the launcher
+  equal "Jobs of a stuck session" "$jobs" "$(job_count "$id")"
+  sql "update step_result_batch set kind = 'succeeded' where session_id = $id and kind = 'vanished'" >/dev/null
+  command defect resume
+  until_true 180 "the session ends after all" state_is defect ended
+  equal "Jobs after the resume" "$((jobs + 1))" "$(job_count "$id")"
+
+  # Deaths without a result in between.
+  limit=$(nodes 27 28)
+  create budget "$limit"
+  id=$(number budget)
+  until_true 90 "its worker has the lease" leases_reach budget 1
+  until_true 90 "its nodes boot" in_flight budget await_boot
+  sql "update session_lease set max_takeovers = 1 where session_id = $id" >/dev/null
+  kill_worker "$id" KILL
+  until_true 90 "another worker took over" leases_reach budget 2
+  kill_worker "$id" KILL
+  until_true 90 "the session is stuck" state_is budget stuck
+  field budget reason | grep -q "ended with 137 and said" || fail "no last words: $(field budget reason)"
+  sql "update session_lease set max_takeovers = 20 where session_id = $id" >/dev/null
+  command budget resume
+  until_true 180 "the session ends after the resume" state_is budget ended
+}
+no_worker() { [ -z "$(worker_pid "$1")" ]; }
+
+# The API server goes away for half a minute.
+case_4_an_outage_of_the_api_server() {
+  local limit before other
+  limit=$(nodes 30 33) before=$(times_on "$limit") other=$(nodes 34 35)
+  create before-the-outage "$limit"
+  until_true 90 "its worker has the lease" leases_reach before-the-outage 1
+  (. "$KUBE_TOOLS/lib.sh" && use_dir "$KUBE_DIR" && stop kube-apiserver)
+  local down=$SECONDS times; times=$(times_on "$other")
+  create in-the-outage "$other"
+  while [ $((SECONDS - down)) -lt 30 ]; do
+    equal "workers of a session made in the outage" 0 "$(leases in-the-outage)"
+    sleep 2
+  done
+  "$KUBE_TOOLS/up" "$KUBE_DIR" >/dev/null 2>"$KUBE_DIR/up.log" || { cat "$KUBE_DIR/up.log" >&2; fail "the API server does not come back"; }
+  ended_well before-the-outage "$limit" "$before"
+  equal "workers of the session that ran" 1 "$(leases before-the-outage)"
+  ended_well in-the-outage "$other" "$times"
+  equal "workers of the session that waited" 1 "$(leases in-the-outage)"
+}
+
+# Two replicas of serve: one dies; then both are replaced.
+case_5_replicas_and_an_upgrade() {
+  local limit before id pod
+  limit=$(nodes 36 38) before=$(times_on "$limit")
+  equal "replicas of serve" 2 "$(k get deployment bosun -o jsonpath='{.status.readyReplicas}')"
+  create two-replicas "$limit"
+  pod=$(k get pods -l app.kubernetes.io/component=serve -o jsonpath='{.items[0].metadata.name}')
+  k delete pod "$pod" --grace-period=0 --force >/dev/null 2>&1
+  ended_well two-replicas "$limit" "$before"
+  equal "workers" 1 "$(leases two-replicas)"
+  equal "Jobs" 1 "$(job_count "$(number two-replicas)")"
+
+  limit=$(nodes 39 41) before=$(times_on "$limit")
+  create upgraded "$limit"
+  until_true 90 "its worker has the lease" leases_reach upgraded 1
+  helm_upgrade --set image.tag=next || fail "helm upgrade"
+  k rollout status deployment/bosun --timeout=180s >/dev/null || fail "the new serve does not become ready"
+  ended_well upgraded "$limit" "$before"
+  equal "workers over the upgrade" 1 "$(leases upgraded)"
+  limit=$(nodes 42 43)
+  create afterwards "$limit"
+  until_true 180 "a session of the new version ends" state_is afterwards ended
+  id=$(number afterwards)
+  equal "the image of new workers" localhost/bosun:next \
+    "$(k get pod "$(newest_pod "$id")" -o jsonpath='{.spec.containers[0].image}')"
+}
+
+# Exactly what they need.
+case_6_rights() {
+  local what
+  may() { kubectl auth can-i --as="system:serviceaccount:$NAMESPACE:$1" -n "${4:-$NAMESPACE}" "$2" "$3" 2>/dev/null || true; }
+  for what in "create jobs.batch" "list jobs.batch" "delete jobs.batch" "list pods" "watch pods"; do
+    # shellcheck disable=SC2086
+    equal "serve may $what" yes "$(may bosun $what)"
+    # shellcheck disable=SC2086
+    equal "a worker may $what" no "$(may bosun-worker $what)"
+    # shellcheck disable=SC2086
+    equal "serve may $what in another namespace" no "$(may bosun $what default)"
+  done
+  # Whatever else there is: what everybody may (to ask for one's own rights) is left out.
+  rights() {
+    kubectl auth can-i --list --as="system:serviceaccount:$NAMESPACE:$1" -n "$NAMESPACE" --no-headers |
+      sed 's/  */ /g' | grep -vE '^self|^ *\[/' | sort
+  }
+  equal "all rights of serve" "$(printf 'jobs.batch [] [] [create delete list]\npods [] [] [list watch]')" "$(rights bosun)"
+  equal "all rights of workers" "" "$(rights bosun-worker)"
+}
+
+# Postgres dies in mid-session and comes back with its volume.
+case_7_the_database_comes_back() {
+  local limit before
+  limit=$(nodes 44 49) before=$(times_on "$limit")
+  create without-database "$limit"
+  until_true 120 "nodes are being switched on" in_flight without-database power_on
+  k delete pod bosun-postgresql-0 --grace-period=0 --force >/dev/null 2>&1
+  until_true 120 "Postgres is ready again" k wait --for=condition=ready --timeout=1s pod/bosun-postgresql-0
+  until_true 120 "serve is ready again" get "$API/bosun/v1/healthz"
+  ended_well without-database "$limit" "$before"
+}
