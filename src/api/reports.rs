@@ -1,5 +1,6 @@
 //! Reports of nodes that booted. Thousands come within seconds of each other, so what arrives together is written
-//! together: one statement for all, then one to show the records as they are.
+//! together: one statement for all, then one to show the records as they are. On a connection of their own, that plans
+//! them once.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -50,6 +51,7 @@ impl Reports {
 }
 
 async fn write_all(pool: db::Pool, mut queue: mpsc::Receiver<Pending>) {
+    let mut writer = Writer { pool, connection: None };
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while let Some(first) = queue.recv().await {
         batch.push(first);
@@ -65,12 +67,12 @@ async fn write_all(pool: db::Pool, mut queue: mpsc::Receiver<Pending>) {
                 () = &mut deadline => break,
             }
         }
-        write(&pool, std::mem::take(&mut batch)).await;
+        write(&mut writer, std::mem::take(&mut batch)).await;
     }
 }
 
-async fn write(pool: &db::Pool, batch: Vec<Pending>) {
-    match outcomes(pool, &batch).await {
+async fn write(writer: &mut Writer, batch: Vec<Pending>) {
+    match writer.outcomes(&batch).await {
         Ok((outcomes, records)) => {
             for pending in batch {
                 let answer = match outcomes.get(&pending.xname) {
@@ -99,19 +101,43 @@ async fn write(pool: &db::Pool, batch: Vec<Pending>) {
 
 type Outcomes = (HashMap<String, ReportOutcome>, HashMap<String, Component>);
 
-async fn outcomes(pool: &db::Pool, batch: &[Pending]) -> Result<Outcomes, db::DbError> {
+/// The connection that writes them, made when it is needed.
+struct Writer {
+    pool: db::Pool,
+    connection: Option<db::Connection>,
+}
+
+impl Writer {
+    /// A report may be kept twice without harm: one that was broken off is kept again, on a new connection.
+    async fn outcomes(&mut self, batch: &[Pending]) -> Result<Outcomes, db::DbError> {
+        if let Some(mut connection) = self.connection.take() {
+            match outcomes(&mut connection, batch).await {
+                Ok(outcomes) => {
+                    self.connection = Some(connection);
+                    return Ok(outcomes);
+                }
+                Err(error) if error.is_transient() => tracing::debug!("reports are kept again: {error}"),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut connection = db::open_beside(&self.pool).await?;
+        let outcomes = outcomes(&mut connection, batch).await?;
+        self.connection = Some(connection);
+        Ok(outcomes)
+    }
+}
+
+async fn outcomes(conn: &mut db::Connection, batch: &[Pending]) -> Result<Outcomes, db::DbError> {
     let reports: Vec<(String, String)> =
         batch.iter().map(|pending| (pending.xname.clone(), pending.token.clone())).collect();
-    let mut conn = db::acquire(pool).await?;
-    let outcomes: HashMap<_, _> =
-        db::component::report(&mut conn, &reports, true).await?.into_iter().collect();
+    let outcomes: HashMap<_, _> = db::component::report(conn, &reports, true).await?.into_iter().collect();
     let xnames: Vec<String> = outcomes
         .iter()
         .filter(|(_, outcome)| **outcome == ReportOutcome::Recorded)
         .map(|(xname, _)| xname.clone())
         .collect();
     let filter = ComponentFilter { xnames: Some(&xnames), ..ComponentFilter::default() };
-    let records = db::component::list(&mut conn, &filter).await?;
+    let records = db::component::list(conn, &filter).await?;
     Ok((outcomes, records.into_iter().map(|record| (record.xname.clone(), record)).collect()))
 }
 

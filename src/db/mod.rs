@@ -38,4 +38,6 @@ pub mod step_edge;
 pub mod workflow;
 
 pub use error::DbError;
-pub use pool::{Connection, Pool, PooledConnection, acquire, check_schema, connect, is_alive, migrate, open};
+pub use pool::{
+    Connection, Pool, PooledConnection, acquire, check_schema, connect, is_alive, migrate, open, open_beside,
+};

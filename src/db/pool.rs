@@ -32,11 +32,20 @@ pub async fn connect(url: &str, max_connections: u32, application_name: &str) ->
         .connect_lazy_with(options))
 }
 
-/// A single connection: a worker's writer. Its plans do not depend on statistics, which tell of an empty table when the
-/// first session of a machine begins: no scans where there is an index, and one plan whatever the arrays.
+/// Plans that do not depend on statistics, which tell of an empty table when the first session of a machine begins: no
+/// scans where there is an index, and one plan whatever the arrays.
+const STEADY_PLANS: [(&str, &str); 2] =
+    [("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
+
+/// A single connection with steady plans: a worker's writer.
 pub async fn open(url: &str, application_name: &str) -> Result<Connection, DbError> {
-    let settings = [("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
-    connect_once(&options(url, application_name)?.options(settings)).await
+    connect_once(&options(url, application_name)?.options(STEADY_PLANS)).await
+}
+
+/// A single connection with steady plans to where a pool's go: for a statement that is made again and again.
+pub async fn open_beside(pool: &Pool) -> Result<Connection, DbError> {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    connect_once(&options.options(STEADY_PLANS)).await
 }
 
 async fn connect_once(options: &PgConnectOptions) -> Result<Connection, DbError> {

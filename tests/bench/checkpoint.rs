@@ -1,4 +1,5 @@
-//! A checkpoint of 1,000 results with their component rows, on the database alone; and what its disk can do.
+//! A checkpoint of 1,000 results with their component rows, on the database alone, with the statistics that it has and
+//! with some that are wrong; and what its disk can do.
 
 use std::{
     process::Command,
@@ -17,25 +18,33 @@ use bosun::{
 };
 use serde::Serialize;
 
-use crate::house::House;
+use crate::{
+    house::House,
+    times::{Times, ms_since},
+};
 
 /// Results of one checkpoint.
 const RESULTS: usize = 1_000;
 const CHECKPOINTS: usize = 300;
 
-/// How long checkpoints took, in milliseconds.
+/// The tables that a checkpoint touches.
+const TABLES: &str = "array['component', 'component_progress', 'step_result_batch', 'effect', 'event', 'step', 'step_edge', \
+                      'session', 'session_lease', 'boot_token', 'error_text', 'command']::regclass[]";
+
+/// How long checkpoints took.
 #[derive(Debug, Serialize)]
 pub struct Checkpoints {
     /// Components of each.
     pub results: usize,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-    pub max_ms: f64,
+    /// With statistics as autovacuum keeps them.
+    pub fresh: Times,
+    /// With statistics that tell of tables with one row in a thousand pages.
+    pub stale: Times,
 }
 
-/// Writes checkpoints of the session that has ended last, as a worker would.
+/// Writes checkpoints of the session `reboot`, as a worker would.
 pub async fn time(house: &House) -> Checkpoints {
-    let id: i64 = house.count("select max(session_id) from session").await;
+    let id = house.count("select session_id from session where name = 'reboot'").await;
     sqlx::query("update session set state = 'running', outcome = null where session_id = $1")
         .bind(id)
         .execute(&house.pool)
@@ -49,25 +58,43 @@ pub async fn time(house: &House) -> Checkpoints {
     .fetch_all(&house.pool)
     .await
     .unwrap();
-    let mut connection = db::open(&house.postgres.url(), "bosun bench").await.unwrap();
-    let taken =
-        db::lease::take(&mut connection, &SessionId(id), "bench", Duration::from_secs(600)).await.unwrap();
-    let Taken::Lease(lease) = taken else { panic!("the lease is free: {taken:?}") };
-    let seq = db::event::last_seq(&mut connection, &SessionId(id)).await.unwrap();
-
     let parts: Vec<&[i32]> =
         components.chunks(RESULTS).filter(|part| part.len() == components.len().min(RESULTS)).collect();
+    let fresh = write(house, SessionId(id), &parts).await;
+    spoil_statistics(house).await;
+    let stale = write(house, SessionId(id), &parts).await;
+    Checkpoints { results: parts[0].len(), fresh, stale }
+}
+
+/// On a connection of its own, whose plans know the statistics of this moment.
+async fn write(house: &House, session: SessionId, parts: &[&[i32]]) -> Times {
+    let mut connection = db::open(&house.postgres.url(), "bosun bench").await.unwrap();
+    let taken = db::lease::take(&mut connection, &session, "bench", Duration::from_secs(600)).await.unwrap();
+    let Taken::Lease(lease) = taken else { panic!("the lease is free: {taken:?}") };
+    let seq = db::event::last_seq(&mut connection, &session).await.unwrap();
     let mut times = Vec::with_capacity(CHECKPOINTS);
     for (n, part) in (1..=CHECKPOINTS as i64).zip(parts.iter().cycle()) {
         let checkpoint = checkpoint(seq + n, part.to_vec());
         let begun = Instant::now();
         let saved = db::checkpoint::save(&mut connection, &lease, &checkpoint).await.unwrap();
-        times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+        times.push(ms_since(begun));
         assert!(matches!(saved, Saved::Written { .. }), "{saved:?}");
     }
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    Checkpoints { results: parts[0].len(), p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0) }
+    db::lease::release(&mut connection, &lease).await.unwrap();
+    Times::of(times)
+}
+
+/// Makes the planner believe that nothing is there, and keeps autovacuum from finding out.
+async fn spoil_statistics(house: &House) {
+    let texts = [
+        "do $$ declare t regclass; begin foreach t in array TABLES loop
+           execute format('alter table %s set (autovacuum_enabled = false)', t); end loop; end $$",
+        "delete from pg_statistic where starelid = any (TABLES::oid[])",
+        "update pg_class set reltuples = 1, relpages = 1000, relallvisible = 0 where oid = any (TABLES::oid[])",
+    ];
+    for text in texts {
+        sqlx::query(sqlx::AssertSqlSafe(text.replace("TABLES", TABLES))).execute(&house.pool).await.unwrap();
+    }
 }
 
 fn checkpoint(seq: i64, components: Vec<i32>) -> Checkpoint {

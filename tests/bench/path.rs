@@ -50,9 +50,16 @@ struct Node {
     configured_at: Option<Moment>,
 }
 
-/// The path of the first session of a machine.
-pub async fn of(house: &House, created: Moment, ended: Moment) -> Path {
-    let orders: Vec<Order> = serde_json::from_value(house.sim("power-log").await).unwrap();
+/// The path of a session that is over and moved every node of the machine; no other one has begun since.
+pub async fn of(house: &House, session: &str) -> Path {
+    let (created, ended): (Moment, Moment) =
+        sqlx::query_as("select created_at, ended_at from session where name = $1")
+            .bind(session)
+            .fetch_one(&house.pool)
+            .await
+            .unwrap();
+    let mut orders: Vec<Order> = serde_json::from_value(house.sim("power-log").await).unwrap();
+    orders.retain(|order| order.at >= created);
     let edges: HashMap<String, Vec<Edge>> = serde_json::from_value(house.sim("edges").await).unwrap();
     let nodes: Vec<Node> = serde_json::from_value(house.sim("nodes").await).unwrap();
     let last = nodes.iter().filter(|node| node.configured_at.is_some()).max_by_key(|node| node.configured_at);
@@ -64,7 +71,10 @@ pub async fn of(house: &House, created: Moment, ended: Moment) -> Path {
         .filter(|order| order.action == "off" && order.changes)
         .map(|order| (order.xname.as_str(), order.at))
         .collect();
-    let went_off = |xname: &str| edges[xname].iter().find(|edge| edge.power == "off").map(|edge| edge.at);
+    let went_off = |xname: &str| {
+        let mut edges = edges[xname].iter().filter(|edge| edge.at >= created);
+        edges.find(|edge| edge.power == "off").map(|edge| edge.at)
+    };
     // Nodes of one transition are ordered off at one moment, and the slowest of them decides.
     let (ordered_off, confirmed) = off_order
         .iter()

@@ -7,8 +7,10 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::{
+    bar::Bar,
     checkpoint::Checkpoints,
     session::{ByProcess, Reboot, Resume},
+    times::Times,
 };
 
 /// What was measured of one size.
@@ -17,16 +19,9 @@ pub struct Size {
     pub components: usize,
     pub reboot: Reboot,
     pub resume: Resume,
+    pub load: Times,
     pub checkpoint: Checkpoints,
     pub views: Vec<(&'static str, f64)>,
-}
-
-/// A figure beside what it must not exceed.
-struct Bar {
-    what: &'static str,
-    measured: f64,
-    at_most: f64,
-    unit: &'static str,
 }
 
 impl Size {
@@ -43,8 +38,9 @@ impl Size {
     }
 
     /// The bars that are set for this size.
-    fn bars(&self) -> Vec<Bar> {
-        let bar = |what, measured, at_most, unit| Bar { what, measured, at_most, unit };
+    pub fn bars(&self) -> Vec<Bar> {
+        let of = self.components.to_string();
+        let bar = |what, measured, at_most, unit| Bar::new(&of, what, measured, at_most, unit);
         let (reboot, path) = (&self.reboot, &self.reboot.seconds);
         let ByProcess { serve, worker, postgres } = reboot.cpu_seconds;
         let rss = &reboot.peak_rss_mib;
@@ -53,28 +49,36 @@ impl Size {
             bar("resume after a seen death, to the first intent", self.resume.to_intent, 2.0, "s"),
         ];
         if self.components >= 1_000 {
-            bars.extend([
-                bar(
-                    "requests that change something, per 1,000 components",
-                    self.changing_requests(),
-                    20.0,
-                    "",
+            let changing = self.changing_requests();
+            bars.push(bar("requests that change something, per 1,000 components", changing, 20.0, ""));
+            for (what, times) in [
+                (
+                    ["checkpoint of 1,000 results, p50", "checkpoint of 1,000 results, p99"],
+                    self.checkpoint.fresh,
                 ),
-                bar("checkpoint of 1,000 results, p50", self.checkpoint.p50_ms, 8.0, "ms"),
-                bar("checkpoint of 1,000 results, p99", self.checkpoint.p99_ms, 25.0, "ms"),
-            ]);
+                (
+                    ["the same under stale statistics, p50", "the same under stale statistics, p99"],
+                    self.checkpoint.stale,
+                ),
+            ] {
+                bars.push(bar(what[0], times.p50_ms, 8.0, "ms"));
+                bars.push(bar(what[1], times.p99_ms, 25.0, "ms"));
+            }
         }
         match self.components {
             6_000 => bars.extend([
                 bar("overhead above the critical path", path.overhead, 1.0 + 0.02 * path.critical, "s"),
                 bar("CPU of serve, worker and Postgres", serve + worker + postgres, 2.0, "s"),
                 bar("peak RSS of serve and worker", rss.serve + rss.worker, 150.0, "MiB"),
+                Bar::told(&of, "loading a session", self.load.p50_ms, "ms"),
             ]),
             100_000 => {
                 let slowest = self.views.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
                 bars.extend([
+                    Bar::told(&of, "overhead above the critical path", path.overhead, "s"),
                     bar("CPU of worker and Postgres", worker + postgres, 60.0, "s"),
                     bar("peak RSS of the worker", rss.worker, 512.0, "MiB"),
+                    bar("loading a session", self.load.p50_ms, 500.0, "ms"),
                     bar("the slowest view", slowest, 150.0, "ms"),
                 ]);
             }
@@ -93,22 +97,28 @@ fn is_question(route: &str) -> bool {
 }
 
 /// Everything, for people.
-pub fn tables(sizes: &[Size], disk: &str) -> String {
-    let mut text = format!("{}\n\n", figures(sizes));
-    let _ = writeln!(text, "disk: pg_test_fsync: {disk}\n");
+pub fn tables(sizes: &[Size], bars: &[Bar], disk: &str) -> String {
+    let mut text = String::new();
+    if !sizes.is_empty() {
+        let _ = writeln!(text, "{}\n", figures(sizes));
+        let _ = writeln!(text, "disk: pg_test_fsync: {disk}\n");
+    }
     let columns = [
-        Column::Number("COMPONENTS"),
+        Column::Text("OF"),
         Column::Text("BAR"),
         Column::Number("MEASURED"),
         Column::Number("AT MOST"),
         Column::Text(""),
     ];
-    let rows = sizes.iter().flat_map(|size| {
-        size.bars().into_iter().map(|Bar { what, measured, at_most, unit }| {
-            let met = if measured <= at_most { "met" } else { "NOT MET" };
-            let (measured, at_most) = (format!("{measured:.2} {unit}"), format!("{at_most:.1} {unit}"));
-            vec![size.components.to_string(), what.to_owned(), measured, at_most, met.to_owned()]
-        })
+    let rows = bars.iter().map(|Bar { of, what, measured, at_most, unit, met }| {
+        let met = match met {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "",
+        };
+        let at_most = at_most.map_or_else(String::new, |at_most| format!("{at_most:.1} {unit}"));
+        let measured = format!("{measured:.2} {unit}");
+        vec![of.clone(), (*what).to_owned(), measured, at_most, met.to_owned()]
     });
     let _ = writeln!(text, "{}", table(&columns, rows));
     for size in sizes {
@@ -155,9 +165,11 @@ fn figures(sizes: &[Size]) -> Table {
     row("peak RSS of Postgres' largest, MiB", &|size| format!("{:.0}", size.reboot.peak_rss_mib.postgres));
     row("killed: to the next lease, s", &|size| format!("{:.2}", size.resume.to_lease));
     row("killed: to the first intent, s", &|size| format!("{:.2}", size.resume.to_intent));
-    row("killed: outcome", &|size| size.resume.outcome.clone());
-    row("checkpoint p50, ms", &|size| format!("{:.1}", size.checkpoint.p50_ms));
-    row("checkpoint p99, ms", &|size| format!("{:.1}", size.checkpoint.p99_ms));
+    row("loading a session, ms", &|size| format!("{:.0}", size.load.p50_ms));
+    row("checkpoint p50, ms", &|size| format!("{:.1}", size.checkpoint.fresh.p50_ms));
+    row("checkpoint p99, ms", &|size| format!("{:.1}", size.checkpoint.fresh.p99_ms));
+    row("  stale statistics p50, ms", &|size| format!("{:.1}", size.checkpoint.stale.p50_ms));
+    row("  stale statistics p99, ms", &|size| format!("{:.1}", size.checkpoint.stale.p99_ms));
     if let Some(first) = sizes.first() {
         for (at, (name, _)) in first.views.iter().enumerate() {
             row(&format!("view {name}, ms"), &|size| format!("{:.1}", size.views[at].1));

@@ -8,13 +8,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    house::{House, kill},
+    house::{House, TEMPLATE, kill},
     path::{self, Path},
     process::{self, Peaks, Watch},
 };
 
 /// Longer than any of them takes.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(900);
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(900);
+/// Between two looks whether a session is over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A session, measured.
 #[derive(Debug, Serialize)]
@@ -50,7 +52,6 @@ pub struct ByProcess {
 /// From a worker's SIGKILL, in seconds.
 #[derive(Debug, Serialize)]
 pub struct Resume {
-    pub outcome: String,
     /// Until the next worker had the lease.
     pub to_lease: f64,
     /// Until the next worker, with everything loaded, had written the intent of its first call.
@@ -60,34 +61,29 @@ pub struct Resume {
 /// Reboots all components.
 pub async fn reboot(house: &mut House) -> Reboot {
     house.sim_post("reset-counters", Value::Null).await;
-    let (server, postgres) = (house.server(), house.postgres.pid());
-    let watch = Watch::start(server, postgres);
-    let cpu = || ByProcess {
+    let server = house.server();
+    let watch = Watch::start(server, house.postgres.pid());
+    let cpu = async || ByProcess {
         serve: process::own_seconds(server),
         worker: process::worker_seconds(server),
-        postgres: process::tree_seconds(postgres),
+        postgres: house.postgres_seconds().await,
     };
-    let before = cpu();
-    house.create("reboot").await;
+    let before = cpu().await;
+    house.create("reboot", TEMPLATE).await;
     let (wal, images) = written(house).await;
     let outcome = ended(house, "reboot").await;
     let (wal_after, images_after) = written(house).await;
     // The time of a process counts when it was waited for.
     house.until(SESSION_TIMEOUT, async || process::children(server).is_empty()).await;
-    let after = cpu();
+    let after = cpu().await;
     let Peaks { worker, postgres: backend } = watch.stop();
     let requests = house.sim("counters").await;
-    let (created, over): (DateTime<Utc>, DateTime<Utc>) =
-        sqlx::query_as("select created_at, ended_at from session where name = 'reboot'")
-            .fetch_one(&house.pool)
-            .await
-            .unwrap();
     let transitions = house
         .count("select coalesce(sum(cardinality(component_ids)), 0)::bigint from step_result_batch")
         .await;
     Reboot {
         outcome,
-        seconds: path::of(house, created, over).await,
+        seconds: path::of(house, "reboot").await,
         requests,
         wal: Wal {
             bytes: wal_after - wal,
@@ -104,16 +100,18 @@ pub async fn reboot(house: &mut House) -> Reboot {
     }
 }
 
-/// Reboots all components, and kills the worker when the nodes are off and it is about to switch them on.
+/// Reboots all components, and kills the worker when the nodes are off and it is about to switch them on. The session
+/// is left in the middle: that it ends well is for tests to see.
 pub async fn killed(house: &mut House) -> Resume {
-    house.create("killed").await;
+    house.create("killed", TEMPLATE).await;
     let half_way = "select count(*) from effects where session = 'killed' and verb = 'set_boot_parameters'";
     house.until(SESSION_TIMEOUT, async || house.count(half_way).await > 0).await;
     let worker = *process::workers(house.server()).first().expect("a worker drives the session");
     let at = Utc::now();
     kill(worker, Signal::KILL);
-    let outcome = ended(house, "killed").await;
-    let (lease, intent): (DateTime<Utc>, Option<DateTime<Utc>>) = sqlx::query_as(
+    let acted = "select count(*) from effects where session = 'killed' and epoch = 2";
+    house.until(SESSION_TIMEOUT, async || house.count(acted).await > 0).await;
+    let (lease, intent): (DateTime<Utc>, DateTime<Utc>) = sqlx::query_as(
         "select (select min(at) from event e where e.session_id = s.session_id and e.epoch = 2),
                 (select min(intended_at) from effect f where f.session_id = s.session_id and f.epoch = 2)
            from session s where s.name = 'killed'",
@@ -122,17 +120,25 @@ pub async fn killed(house: &mut House) -> Resume {
     .await
     .unwrap();
     let since = |moment: DateTime<Utc>| (moment - at).as_seconds_f64();
-    Resume { outcome, to_lease: since(lease), to_intent: intent.map_or(f64::NAN, since) }
+    Resume { to_lease: since(lease), to_intent: since(intent) }
 }
 
-async fn ended(house: &House, name: &'static str) -> String {
-    let outcome = || {
-        sqlx::query_scalar::<_, Option<String>>("select outcome from session where name = $1")
-            .bind(name)
-            .fetch_one(&house.pool)
+/// Waits until a session is over; its outcome. Looks rarely: what is measured is in the database.
+pub async fn ended(house: &House, name: &str) -> String {
+    let wait = async {
+        loop {
+            let outcome: Option<String> = sqlx::query_scalar("select outcome from session where name = $1")
+                .bind(name)
+                .fetch_one(&house.pool)
+                .await
+                .unwrap();
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     };
-    house.until(SESSION_TIMEOUT, async || outcome().await.unwrap().is_some()).await;
-    outcome().await.unwrap().unwrap_or_default()
+    tokio::time::timeout(SESSION_TIMEOUT, wait).await.expect("the session ends in time")
 }
 
 /// Bytes of write-ahead log so far, and whole pages among them.

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use crate::house::House;
+use crate::{
+    house::House,
+    times::{Times, ms_since},
+};
 
 /// What operators ask, a page at a time.
 const QUERIES: [(&str, &str); 9] = [
@@ -30,10 +33,9 @@ pub async fn time(house: &House) -> Vec<(&'static str, f64)> {
         for _ in 0..TIMES {
             let begun = Instant::now();
             sqlx::query(query).fetch_all(&house.pool).await.unwrap();
-            times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+            times.push(ms_since(begun));
         }
-        times.sort_by(f64::total_cmp);
-        all.push((name, times[TIMES / 2]));
+        all.push((name, Times::of(times).p50_ms));
     }
     all
 }

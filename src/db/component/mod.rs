@@ -5,6 +5,7 @@ mod expire;
 mod history;
 mod merge;
 mod patch;
+mod read;
 mod refuse;
 mod report;
 mod steer;
@@ -26,6 +27,7 @@ pub use expire::expire_actual;
 pub use history::{HistoryLine, component_history};
 pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};
 pub use patch::{Patching, patch};
+pub use read::{get, list};
 pub(super) use refuse::{lock, refuse};
 pub use report::{ReportOutcome, report};
 pub(super) use wish::take_wishes;
@@ -116,84 +118,6 @@ pub struct ComponentFilter<'a> {
     pub start_after: Option<&'a str>,
     /// At most so many; `None`: all.
     pub limit: Option<i64>,
-}
-
-/// A component by id.
-pub async fn get(conn: &mut Connection, xname: &str) -> Result<Component, DbError> {
-    let xnames = [xname.to_owned()];
-    let filter = ComponentFilter { xnames: Some(&xnames), ..Default::default() };
-    let found = list(conn, &filter).await?.pop();
-    found.ok_or_else(|| DbError::NotFound { what: format!("Component '{xname}'") })
-}
-
-/// Components by id, bytewise.
-pub async fn list(conn: &mut Connection, filter: &ComponentFilter<'_>) -> Result<Vec<Component>, DbError> {
-    let rows = sqlx::query!(
-        r#"select component_id as "number!", xname as "xname!", enabled, error, session, retry_policy,
-                  actual_boot_artifacts_id as actual_boot, actual_token, actual_updated_at,
-                  desired_boot_artifacts_id as desired_boot, desired_configuration, desired_token, desired_updated_at,
-                  staged_state, phase, status_override, status as "status!", action, action_failed, action_at,
-                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by
-             from component_record
-            where ($1::text[] is null or xname = any ($1)) and ($2::text is null or session = $2)
-              and ($3::text is null or staged_state->>'session' = $3) and ($4::bool is null or enabled = $4)
-              and ($5::text is null or phase = $5) and ($6::text[] is null or status = any ($6))
-              and ($7::text is null or xname > $7)
-            order by xname limit $8"#,
-        filter.xnames,
-        filter.session,
-        filter.staged_session,
-        filter.enabled,
-        filter.phase,
-        filter.statuses,
-        filter.start_after,
-        filter.limit,
-    )
-    .fetch_all(&mut *conn)
-    .await
-    .map_err(doing("list components"))?;
-    let mut ids: Vec<i32> =
-        rows.iter().flat_map(|row| [row.actual_boot, row.desired_boot]).flatten().collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let known = shared_artifacts(conn, &ids).await?;
-    let artifacts = |id: Option<i32>| id.and_then(|id| known.get(&id).cloned());
-    let components = rows.into_iter().map(|row| Component {
-        number: row.number,
-        xname: row.xname,
-        enabled: row.enabled,
-        error: row.error,
-        session: row.session,
-        retry_policy: row.retry_policy,
-        actual: State {
-            artifacts: artifacts(row.actual_boot),
-            configuration: None,
-            token: row.actual_token,
-            updated_at: row.actual_updated_at,
-        },
-        desired: State {
-            artifacts: artifacts(row.desired_boot),
-            configuration: row.desired_configuration,
-            token: row.desired_token,
-            updated_at: row.desired_updated_at,
-        },
-        staged: row.staged_state,
-        phase: row.phase,
-        status_override: row.status_override,
-        status: row.status,
-        last_action: LastAction {
-            action: row.action,
-            failed: row.action_failed,
-            last_updated: row.action_at,
-        },
-        event_stats: EventStats {
-            power_on_attempts: row.power_on_attempts,
-            power_off_graceful_attempts: row.power_off_graceful_attempts,
-            power_off_forceful_attempts: row.power_off_forceful_attempts,
-        },
-        claimed_by: row.claimed_by.map(SessionId),
-    });
-    Ok(components.collect())
 }
 
 async fn shared_artifacts(

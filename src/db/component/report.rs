@@ -28,37 +28,33 @@ pub async fn report(
     let (xnames, tokens): (Vec<&str>, Vec<&str>) = newest.into_iter().unzip();
     let rows = sqlx::query!(
         r#"with reported as materialized (
-             select c.component_id, w.token, p.claimed_by, t.boot_artifacts_id,
+             select w.xname, r.component_id, w.token, r.claimed_by, t.boot_artifacts_id,
                     $3 and r.enabled and r.status <> 'stable' and r.action is distinct from 'powering_on' as refused
                from unnest($1::text[], $2::text[]) w(xname, token)
-               join lateral (select * from component x where x.xname = w.xname and x.retired_at is null) c on true
-               join lateral (select * from component_progress y where y.component_id = c.component_id) p on true
-               join lateral (select * from component_record y where y.component_id = c.component_id) r on true
+               left join lateral (select * from component_record y where y.xname = w.xname) r on true
                left join lateral (select * from boot_token z where z.token = w.token) t on true),
            locked as materialized (
-             select x.component_id
-               from (select component_id from reported where refused is not true order by component_id) w
-               join lateral (select y.component_id from component y where y.component_id = w.component_id for update) x
-                 on true),
+             select w.component_id, w.token, w.boot_artifacts_id
+               from (select * from reported where component_id is not null and refused is not true
+                      order by component_id) w
+               join lateral (select 1 from component y where y.component_id = w.component_id for update) x on true),
            kept as (
              update component c
-                set actual_token = r.token, reported_at = clock_timestamp(),
-                    actual_boot_artifacts_id = coalesce(r.boot_artifacts_id, c.actual_boot_artifacts_id),
-                    actual_updated_at = case when r.boot_artifacts_id is null then c.actual_updated_at
+                set actual_token = l.token, reported_at = clock_timestamp(),
+                    actual_boot_artifacts_id = coalesce(l.boot_artifacts_id, c.actual_boot_artifacts_id),
+                    actual_updated_at = case when l.boot_artifacts_id is null then c.actual_updated_at
                                              else clock_timestamp() end
-               from reported r
-              where c.component_id = any (array(select component_id from locked)) and c.component_id = r.component_id),
+               from locked l
+              where c.component_id = l.component_id),
            told as (
              select pg_notify('bosun_session_' || claimed_by, 'report ' || string_agg(component_id::text, ','))::text
                from (select component_id, claimed_by,
                             row_number() over (partition by claimed_by order by component_id) / 700 as part
                        from reported where claimed_by is not null and refused is not true) n
               group by claimed_by, part)
-           select w.xname as "xname!", r.component_id is not null as "known!", coalesce(r.refused, false) as "refused!",
+           select xname as "xname!", component_id is not null as "known!", coalesce(refused, false) as "refused!",
                   (select count(*) from told) as told
-             from unnest($1::text[]) w(xname)
-             left join component c on c.xname = w.xname
-             left join reported r on r.component_id = c.component_id"#,
+             from reported"#,
         &xnames as &[&str],
         &tokens as &[&str],
         refuse_busy,
