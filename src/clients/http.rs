@@ -15,7 +15,7 @@ use reqwest::{
     Method, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout_at},
@@ -234,8 +234,8 @@ impl Http {
 }
 
 impl Reply {
-    /// The body as the contract has it.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+    /// The body as the contract has it; may borrow from it.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| ClientError::Unreadable { service: self.service, text: error.to_string() })
     }

@@ -3,7 +3,10 @@
 //! Every answer comes from a table that PCS refills every 30 s, so it may be that stale. A transition that is
 //! `completed` says nothing about success: its tasks do.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -100,14 +103,14 @@ pub struct PowerStatus {
 }
 
 #[derive(Deserialize)]
-struct TransitionsWire {
-    #[serde(default)]
-    transitions: Option<Vec<TransitionWire>>,
+struct TransitionsWire<'a> {
+    #[serde(default, borrow)]
+    transitions: Option<Vec<TransitionWire<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TransitionWire {
+struct TransitionWire<'a> {
     #[serde(rename = "transitionID")]
     id: String,
     #[serde(default)]
@@ -116,18 +119,20 @@ struct TransitionWire {
     transition_status: String,
     #[serde(default)]
     create_time: String,
-    #[serde(default)]
-    tasks: Option<Vec<TaskWire>>,
+    #[serde(default, borrow)]
+    tasks: Option<Vec<TaskWire<'a>>>,
 }
 
+/// Borrowed from the answer: thousands of tasks are read four times a second, and of most only the status counts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TaskWire {
-    xname: String,
-    #[serde(default)]
-    task_status: String,
-    #[serde(default)]
-    task_status_description: String,
+struct TaskWire<'a> {
+    #[serde(borrow)]
+    xname: Cow<'a, str>,
+    #[serde(default, borrow)]
+    task_status: Cow<'a, str>,
+    #[serde(default, borrow)]
+    task_status_description: Cow<'a, str>,
     #[serde(default)]
     error: Option<String>,
 }
@@ -264,8 +269,8 @@ impl From<StatusWire> for PowerStatus {
     }
 }
 
-impl From<TransitionWire> for Transition {
-    fn from(wire: TransitionWire) -> Self {
+impl From<TransitionWire<'_>> for Transition {
+    fn from(wire: TransitionWire<'_>) -> Self {
         let status = match wire.transition_status.to_ascii_lowercase().as_str() {
             "completed" => TransitionStatus::Completed,
             "aborted" => TransitionStatus::Aborted,
@@ -281,18 +286,22 @@ impl From<TransitionWire> for Transition {
     }
 }
 
-impl From<TaskWire> for Task {
-    fn from(wire: TaskWire) -> Self {
-        let status = match wire.task_status.to_ascii_lowercase().as_str() {
-            "succeeded" => TaskStatus::Succeeded,
-            "failed" => TaskStatus::Failed,
-            "unsupported" | "un-supported" => TaskStatus::Unsupported,
-            _ => TaskStatus::Underway,
+impl From<TaskWire<'_>> for Task {
+    fn from(wire: TaskWire<'_>) -> Self {
+        let is = |word: &str| wire.task_status.eq_ignore_ascii_case(word);
+        let status = if is("succeeded") {
+            TaskStatus::Succeeded
+        } else if is("failed") {
+            TaskStatus::Failed
+        } else if is("unsupported") || is("un-supported") {
+            TaskStatus::Unsupported
+        } else {
+            TaskStatus::Underway
         };
         Self {
-            xname: wire.xname,
+            xname: wire.xname.into_owned(),
             status,
-            description: wire.task_status_description,
+            description: wire.task_status_description.into_owned(),
             error: wire.error.unwrap_or_default(),
         }
     }

@@ -43,8 +43,12 @@ const POLL_INTERVAL: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause between two tries for a lease that somebody has.
 const LEASE_PAUSE: Duration = Duration::from_millis(500);
-/// How long reports are gathered once the first has come.
+/// How long reports are gathered once the first has come, while they come in crowds; and one that comes alone, which a
+/// whole boot set may wait for.
 const REPORTS_GATHER: Duration = Duration::from_millis(40);
+const REPORT_GATHER_ALONE: Duration = Duration::from_millis(5);
+/// Reports that follow each other faster are a crowd.
+const REPORTS_CROWD: Duration = Duration::from_millis(200);
 /// Most inputs fed at once: what arrives together is written together.
 const INPUTS_MAX: usize = 256;
 
@@ -156,6 +160,7 @@ struct Driver {
     ordinals: HashMap<i32, Ordinal>,
     wake: Option<Timestamp>,
     next_poll: Instant,
+    last_reports: Instant,
     over: bool,
 }
 
@@ -198,6 +203,7 @@ impl Driver {
             clock,
             wake: None,
             next_poll: Instant::now() + POLL_INTERVAL,
+            last_reports: Instant::now(),
             over: false,
         };
         let data = json!({
@@ -294,7 +300,9 @@ impl Driver {
         let mut hints = hints;
         if hints.iter().any(|hint| matches!(hint, Heard::Reports(_))) {
             // Nodes boot in crowds: reports that arrive together are written together.
-            tokio::time::sleep(REPORTS_GATHER).await;
+            let crowd = self.last_reports.elapsed() < REPORTS_CROWD;
+            tokio::time::sleep(if crowd { REPORTS_GATHER } else { REPORT_GATHER_ALONE }).await;
+            self.last_reports = Instant::now();
             while let Ok(hint) = self.heart.hints.try_recv() {
                 hints.push(hint);
             }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clients::{
         Services,
-        pcs::{PowerState, Task, Transition, TransitionStatus},
+        pcs::{PowerState, Task, TaskStatus, Transition, TransitionStatus},
     },
     model::{
         Timestamp,
@@ -156,6 +156,7 @@ async fn locked<'m>(
 /// What PCS told of a transition.
 struct Told {
     status: TransitionStatus,
+    /// Those that say more than their transition's status: a task under way is heard like one that is not there.
     tasks: HashMap<Xname, Task>,
 }
 
@@ -198,7 +199,8 @@ async fn ask_transitions(
 
 impl From<Transition> for Told {
     fn from(transition: Transition) -> Self {
-        let tasks = transition.tasks.into_iter().filter_map(|task| Some((task.xname.parse().ok()?, task)));
+        let ended = transition.tasks.into_iter().filter(|task| task.status != TaskStatus::Underway);
+        let tasks = ended.filter_map(|task| Some((task.xname.parse().ok()?, task)));
         Self { status: transition.status, tasks: tasks.collect() }
     }
 }
@@ -239,7 +241,6 @@ fn is_about(transition: &Transition, members: &BTreeSet<Xname>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::pcs::TaskStatus;
 
     #[test]
     fn deadlines_are_whole_minutes_and_never_none() {
