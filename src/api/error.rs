@@ -74,7 +74,8 @@ impl ApiError {
         Self::Conflict { title, detail: detail.into(), more: Map::new() }
     }
 
-    fn status(&self) -> StatusCode {
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
             Self::NotFound(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
@@ -92,7 +93,8 @@ impl ApiError {
         }
     }
 
-    fn title(&self) -> &'static str {
+    /// What kind of wrong, in a few words.
+    pub fn title(&self) -> &'static str {
         match self {
             Self::BadRequest { title, .. } | Self::Conflict { title, .. } => title,
             Self::NotFound(_) => "The resource was not found",
@@ -103,6 +105,13 @@ impl ApiError {
             Self::Rejected(_) => "The session was rejected",
             Self::Unavailable(_) | Self::TimedOut(_) => "Service Unavailable",
             Self::Internal(_) => "Internal Server Error",
+        }
+    }
+
+    /// Our own mistakes are told to whoever reads the log.
+    pub fn log(&self) {
+        if let Self::Internal(what) = self {
+            tracing::error!(error = what, "a request failed by our own fault");
         }
     }
 
@@ -155,9 +164,7 @@ impl From<Rejection> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Internal(what) = &self {
-            tracing::error!(error = what, "a request failed by our own fault");
-        }
+        self.log();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         match body::text(&self.problem()) {
             Ok(body) => (self.status(), kind, body).into_response(),

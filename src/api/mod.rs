@@ -1,4 +1,5 @@
-//! What programs talk to: BOS's API v2 under `/v2` and `/apis/bos/v2`, our own under `/bosun/v1`.
+//! What programs talk to: BOS's API v2 under `/v2` and `/apis/bos/v2`, our own under `/bosun/v1`; and the pages for
+//! people, under `/ui`.
 //!
 //! Validates, admits, writes request rows and reads. It owns no client: whatever needs a service goes through [`Admit`].
 //! What comes in is checked against shapes kept as data ([`schema`]); whatever goes wrong ends as one type ([`error`]).
@@ -20,11 +21,12 @@ mod reports;
 mod schema;
 mod session_template;
 mod tenant;
+mod ui;
 
 use std::{io, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -58,6 +60,7 @@ pub struct ApiState {
     admit: Arc<Admit>,
     reports: Reports,
     waiting: Arc<Notify>,
+    ui: Arc<ui::Shared>,
 }
 
 impl ApiState {
@@ -65,7 +68,7 @@ impl ApiState {
     /// session that waits for admission.
     pub fn new(pool: db::Pool, admit: Arc<Admit>, waiting: Arc<Notify>) -> Self {
         let reports = Reports::start(pool.clone());
-        Self { pool, admit, reports, waiting }
+        Self { pool, admit, reports, waiting, ui: Arc::default() }
     }
 
     /// BOS's options as they are now.
@@ -100,7 +103,8 @@ fn name_in_path(name: &str) -> Result<Name, ApiError> {
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let router = router(state).layer(Extension(stop.clone()));
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// Every endpoint that is documented.
@@ -121,12 +125,19 @@ fn endpoints() -> Vec<Endpoint> {
 pub fn router(state: ApiState) -> Router {
     let endpoints = endpoints();
     let of_bos = |endpoint: &&Endpoint| {
-        ["/v2", "/openapi.json", "/ui"].iter().any(|prefix| endpoint.path.starts_with(prefix))
+        ["/v2", "/openapi.json"].iter().any(|prefix| endpoint.path.starts_with(prefix))
     };
-    let behind_gateway: Vec<Endpoint> =
-        endpoints.iter().filter(of_bos).map(|endpoint| endpoint.clone().below(GATEWAY_PREFIX)).collect();
+    // There the document is where BOS has it; at our own root that path is the dashboard's.
+    let behind_gateway: Vec<Endpoint> = endpoints
+        .iter()
+        .filter(of_bos)
+        .cloned()
+        .chain(document::page_at("/ui"))
+        .map(|endpoint| endpoint.below(GATEWAY_PREFIX))
+        .collect();
     endpoint::router(&endpoints)
         .merge(endpoint::router(&behind_gateway))
+        .merge(ui::router())
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -62,6 +62,59 @@ pub async fn list(conn: &mut Connection, session: &SessionId) -> Result<Vec<Stor
     effects.collect()
 }
 
+/// Whom a call was about to be made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intended {
+    /// The checkpoint that wrote the intent.
+    pub seq: i64,
+    /// The step.
+    pub step: StepNo,
+    /// Its components, ascending.
+    pub components: Vec<i32>,
+}
+
+/// The calls whose intents were written by checkpoints after `seq`, in order.
+pub async fn intended_after(
+    conn: &mut Connection,
+    session: &SessionId,
+    seq: i64,
+) -> Result<Vec<Intended>, DbError> {
+    let rows = sqlx::query!(
+        "select seq, step_no, component_ids from effect where session_id = $1 and seq > $2 order by effect_no",
+        session.0,
+        seq
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read intents"))?;
+    let intended = rows.into_iter().map(|row| Intended {
+        seq: row.seq,
+        step: StepNo(row.step_no),
+        components: row.component_ids,
+    });
+    Ok(intended.collect())
+}
+
+/// The last effects of a session, newest first; at most `limit` (10,000).
+pub async fn newest(
+    conn: &mut Connection,
+    session: &SessionId,
+    limit: i64,
+) -> Result<Vec<EffectLine>, DbError> {
+    sqlx::query_as!(
+        EffectLine,
+        r#"select effect_no as "no!", step as "step!", verb as "verb!", rung as "rung!", state as "state!",
+                  components as "components!", remote_ref as reference, error, intended_at as "intended_at!",
+                  answered_at, lost_at, settled_at
+             from effects where session_id = $1 order by effect_no desc limit $2"#,
+        session.0,
+        limit.clamp(0, 10_000)
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list the last effects"))
+}
+
 /// An effect as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectLine {

@@ -18,6 +18,15 @@ pub async fn last_seq(conn: &mut Connection, session: &SessionId) -> Result<i64,
     .map_err(doing("read the last event"))
 }
 
+/// The last lines, newest first; at most `limit`, or [`PAGE_MAX`].
+pub async fn newest(conn: &mut Connection, session: &SessionId, limit: i64) -> Result<Vec<Event>, DbError> {
+    let last = last_seq(conn, session).await?;
+    let limit = limit.clamp(0, PAGE_MAX);
+    let mut events = list_after(conn, session, (last - limit).max(0), limit).await?;
+    events.reverse();
+    Ok(events)
+}
+
 /// The lines after `seq`, in order; at most `limit`, or [`PAGE_MAX`].
 pub async fn list_after(
     conn: &mut Connection,

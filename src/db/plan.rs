@@ -31,9 +31,18 @@ pub(super) async fn insert(
     step_edge::insert(conn, session, &plan.edges).await
 }
 
+/// A session's plan without its members: what is drawn. As [`load`] otherwise.
+pub async fn outline(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
+    read(conn, session, false).await
+}
+
 /// A session's plan. One of another format, or with verbs of another version, is [`DbError::Unknown`]: the session
 /// is parked, nothing is guessed (law 11).
 pub async fn load(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
+    read(conn, session, true).await
+}
+
+async fn read(conn: &mut Connection, session: &SessionId, with_members: bool) -> Result<Plan, DbError> {
     let row = sqlx::query!(
         r#"select plan_format, unknown_policy, extract(epoch from service_patience)::float8 as service_patience_s
              from session where session_id = $1"#,
@@ -51,7 +60,11 @@ pub async fn load(conn: &mut Connection, session: &SessionId) -> Result<Plan, Db
         slices: slice::list(conn, *session).await?,
         steps: step::load(conn, *session).await?,
         edges: step_edge::list(conn, *session).await?,
-        members: session_component_batch::members(conn, *session).await?,
+        members: if with_members {
+            session_component_batch::members(conn, *session).await?
+        } else {
+            Vec::new()
+        },
         unknown: label::read("the unknown policy", row.unknown_policy.as_deref().unwrap_or_default())?,
         service_patience: Duration::from_secs_f64(row.service_patience_s.unwrap_or_default().max(0.0)),
     })

@@ -35,6 +35,15 @@ pub struct StoredResult {
 
 /// All facts of a session, in the order they were written.
 pub async fn list(conn: &mut Connection, session: &SessionId) -> Result<Vec<StoredResult>, DbError> {
+    list_after(conn, session, 0).await
+}
+
+/// The facts written by checkpoints after `seq`, in order.
+pub async fn list_after(
+    conn: &mut Connection,
+    session: &SessionId,
+    seq: i64,
+) -> Result<Vec<StoredResult>, DbError> {
     let reasons: HashMap<i32, Reason> = error_text::list(conn, session)
         .await?
         .into_iter()
@@ -42,8 +51,9 @@ pub async fn list(conn: &mut Connection, session: &SessionId) -> Result<Vec<Stor
         .collect();
     let rows = sqlx::query!(
         "select seq, at, step_no, run, kind, attempts, error_no, decision, sent_to, component_ids
-           from step_result_batch where session_id = $1 order by seq, part",
-        session.0
+           from step_result_batch where session_id = $1 and seq > $2 order by seq, part",
+        session.0,
+        seq
     )
     .fetch_all(conn)
     .await
@@ -164,6 +174,36 @@ pub async fn failures(
     .fetch_all(conn)
     .await
     .map_err(doing("list failures"))
+}
+
+/// When the components of a step were through it, or failed in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The step.
+    pub step: i16,
+    /// When half of those that are settled were.
+    pub half_at: Timestamp,
+    /// When 95 % of them were.
+    pub most_at: Timestamp,
+}
+
+/// How fast the steps of a session settled their components; a step that settled nobody is not listed.
+pub async fn paces(conn: &mut Connection, session: &SessionId) -> Result<Vec<Pace>, DbError> {
+    sqlx::query_as!(
+        Pace,
+        r#"select step_no as "step!", min(at) filter (where 2 * so_far >= everybody) as "half_at!",
+                  min(at) filter (where 20 * so_far >= 19 * everybody) as "most_at!"
+             from (select step_no, at, sum(number) over (partition by step_no order by at) as so_far,
+                          sum(number) over (partition by step_no) as everybody
+                     from (select step_no, at, sum(cardinality(component_ids)) as number
+                             from step_result_batch where session_id = $1 and kind in ('succeeded', 'failed')
+                            group by step_no, at) moments) sums
+            group by step_no order by step_no"#,
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read how fast steps were"))
 }
 
 /// A component whose last word is a failure.

@@ -119,7 +119,7 @@ pub(super) async fn members(conn: &mut Connection, session: SessionId) -> Result
 }
 
 /// The names of components (ascending), by number.
-async fn names(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, String)>, DbError> {
+pub async fn names(conn: &mut Connection, ids: &[i32]) -> Result<Vec<(i32, String)>, DbError> {
     let span = Span::of(ids);
     let rows = sqlx::query!(
         r#"select component_id as "component_id!", xname as "xname!" from component

@@ -8,7 +8,7 @@ use super::{
     artifacts::{BootArtifacts, BootArtifactsId},
     component::ComponentNo,
     reason::ReasonCode,
-    verb::Verb,
+    verb::{Decision, Verb},
     workflow::Condition,
     xname::Xname,
 };
@@ -32,7 +32,7 @@ pub struct StepNo(pub i16);
 pub struct SliceNo(pub i16);
 
 /// A workflow bound to one session's members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// Boot sets, per wave.
     pub slices: Vec<Slice>,
@@ -104,6 +104,36 @@ pub struct Step {
     pub attempts: u16,
     /// Where failed components are sent back to.
     pub again: Option<Again>,
+}
+
+impl Step {
+    /// Whether it is meant for a component of its slice; none while `inspect` has not decided.
+    pub fn applies(&self, slice: &Slice, decision: Option<Decision>) -> Option<bool> {
+        let mut undecided = false;
+        for condition in &self.when {
+            let holds = match condition {
+                Condition::Configured => Some(slice.configuration.is_some()),
+                Condition::Projected => {
+                    Some(slice.artifacts.as_ref().is_some_and(|artifacts| artifacts.projected))
+                }
+                Condition::PowersOff => {
+                    decision.map(|d| matches!(d, Decision::PowerOff | Decision::PowerCycle))
+                }
+                Condition::PowersOn => {
+                    decision.map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle))
+                }
+                Condition::StaysUp => decision.map(|d| d == Decision::ConfigureOnly),
+                Condition::EndsUp => decision
+                    .map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle | Decision::ConfigureOnly)),
+            };
+            match holds {
+                Some(false) => return Some(false),
+                Some(true) => {}
+                None => undecided = true,
+            }
+        }
+        if undecided { None } else { Some(true) }
+    }
 }
 
 /// Failed components are sent back: the walk may turn, the graph never does.

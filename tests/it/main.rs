@@ -19,4 +19,5 @@ mod plans;
 mod sim;
 mod stories;
 mod support;
+mod ui;
 mod wire;

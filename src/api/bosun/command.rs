@@ -40,14 +40,18 @@ const COMMAND_FIELDS: &[Field] = &[
 
 /// A command as it is written in a body: components by name, range, parent, group or NID, as in a limit.
 #[derive(Deserialize)]
-struct CommandBody {
-    kind: CommandKind,
-    step: Option<String>,
+pub struct CommandBody {
+    /// What is asked.
+    pub kind: CommandKind,
+    /// Of which step.
+    pub step: Option<String>,
+    /// For whom.
     #[serde(default)]
-    components: Vec<String>,
+    pub components: Vec<String>,
     /// Of a retry: from this step.
-    from: Option<String>,
-    reason: Option<String>,
+    pub from: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What is below `/bosun/v1`.
@@ -89,18 +93,33 @@ async fn order(
     schema::check(&COMMAND, &body)?;
     let body: CommandBody =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let session = session::find(&mut *db::acquire(&state.pool).await?, &name).await?;
+    let message = give(&state, &session, body, actor).await?;
+    Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))
+}
+
+/// Asks a command of a session; what was asked, for people.
+///
+/// # Errors
+/// The command makes no sense now, or names what there is not.
+pub async fn give(
+    state: &ApiState,
+    session: &Session,
+    body: CommandBody,
+    actor: Actor,
+) -> Result<String, ApiError> {
+    let name = session.new.name.as_str();
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
-    let step = step_of(&mut conn, &session, body.step).await?;
-    let message = match body.kind {
+    let step = step_of(&mut conn, session, body.step).await?;
+    Ok(match body.kind {
         CommandKind::Retry | CommandKind::Restart => {
             refuse_while_parked(&mut conn).await?;
             let retry = RetryRequest {
-                session: name.clone(),
-                tenant: String::new(),
+                session: name.to_owned(),
+                tenant: session.new.tenant.clone(),
                 step,
                 limit: body.components.join(","),
-                from: step_of(&mut conn, &session, body.from).await?,
+                from: step_of(&mut conn, session, body.from).await?,
                 reason: body.reason,
                 actor: actor.0,
             };
@@ -112,20 +131,19 @@ async fn order(
             drop(conn);
             let chosen = match body.components.as_slice() {
                 [] => None,
-                selection => Some(state.admit.choose(&session, &selection.join(",")).await?),
+                selection => Some(state.admit.choose(session, &selection.join(",")).await?),
             };
             let whom = chosen.as_ref().map(|chosen| format!(" for {}", counted(&chosen.xnames)));
             let components = chosen.map(|chosen| chosen.components).unwrap_or_default();
             let request = CommandRequest { kind, step, components, reason: body.reason };
-            may(&session, &request)?;
+            may(session, &request)?;
             let mut conn = db::acquire(&state.pool).await?;
             db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
             let kind = json!(kind);
             let kind = kind.as_str().unwrap_or_default();
             format!("{kind} asked of session {name}{}", whom.unwrap_or_default())
         }
-    };
-    Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))
+    })
 }
 
 /// How many, and who, as far as a line has room.

@@ -1,7 +1,7 @@
 //! Our own API: what `bosun`'s client commands use. Sessions with any operation, plans, steps, history, commands.
 
 pub mod answer;
-mod command;
+pub(super) mod command;
 mod component;
 mod effect;
 mod event;
@@ -9,7 +9,7 @@ mod plan;
 mod result;
 mod session;
 mod session_template;
-mod view;
+pub(super) mod view;
 
 use axum::extract::State;
 use serde_json::{Value, json};

@@ -95,12 +95,13 @@ pub fn step(row: &StepRow, session: SessionState) -> Value {
     })
 }
 
-fn targeted(counters: &StepCounters) -> i32 {
+/// Everybody a step is meant for.
+pub fn targeted(counters: &StepCounters) -> i32 {
     counters.not_reached + counters.in_flight + counters.succeeded + counters.failed + counters.skipped
 }
 
 /// Where a step is, in one word.
-fn step_state(counters: &StepCounters, session: SessionState) -> &'static str {
+pub fn step_state(counters: &StepCounters, session: SessionState) -> &'static str {
     let open = counters.not_reached + counters.in_flight > 0;
     let begun = counters.in_flight + counters.succeeded + counters.failed > 0;
     match (open, begun, counters.succeeded > 0, counters.failed > 0) {
@@ -158,19 +159,25 @@ pub fn fold(names: &[String]) -> String {
 
 /// A session's components by where they are; each counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counts {
-    targeted: i32,
-    not_reached: i32,
-    in_flight: i32,
-    succeeded: i32,
-    failed: i32,
-    skipped: i32,
+pub struct Counts {
+    /// Everybody.
+    pub targeted: i32,
+    /// Nothing has happened to them.
+    pub not_reached: i32,
+    /// On the way.
+    pub in_flight: i32,
+    /// Through.
+    pub succeeded: i32,
+    /// Failed.
+    pub failed: i32,
+    /// Left out, at admission or on the way.
+    pub skipped: i32,
 }
 
 impl Counts {
     /// At the end what the writer counted. Before it, from what it holds and what failed or was left out: whoever it
     /// let go otherwise succeeded.
-    fn of(session: &Session, steps: &[StepRow], shown: ComponentCounts) -> Self {
+    pub fn of(session: &Session, steps: &[StepRow], shown: ComponentCounts) -> Self {
         let targeted = session.members;
         if session.state == SessionState::Ended {
             let skipped = session.skipped + session.skipped_at_admission;

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the OpenAPI 3.1 document of both APIs, and `/ui/`: the same to browse. Made of the declarations that
+//! `/openapi.json`: the OpenAPI 3.1 document of both APIs, and `/openapi/`: the same to browse. Made of the declarations that
 //! the router is made of, once; nothing is fetched from anywhere, and the page runs no script.
 
 mod operation;
@@ -8,6 +8,7 @@ mod schema;
 use std::sync::LazyLock;
 
 use axum::{
+    extract::OriginalUri,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -33,11 +34,17 @@ const ANY_TEXT: Shape = text(usize::MAX);
 
 /// What is at the root.
 pub fn endpoints() -> Vec<Endpoint> {
+    let document = Endpoint::get("/openapi.json", openapi, "This document").answer(200, &Shape::Open(&[]));
+    [vec![document], page_at("/openapi")].concat()
+}
+
+/// The page, below this path.
+pub fn page_at(path: &str) -> Vec<Endpoint> {
+    let below = |name: &str| format!("{path}/{name}");
     vec![
-        Endpoint::get("/openapi.json", openapi, "This document").answer(200, &Shape::Open(&[])),
-        Endpoint::get("/ui", to_page, "Where the page is").empty(308),
-        Endpoint::get("/ui/", browse, "This document as a page").answer_as(200, "text/html", &ANY_TEXT),
-        Endpoint::get("/ui/style.css", style, "How the page looks").answer_as(200, "text/css", &ANY_TEXT),
+        Endpoint::get(path, to_page, "Where the page is").empty(308),
+        Endpoint::get(&below(""), browse, "This document as a page").answer_as(200, "text/html", &ANY_TEXT),
+        Endpoint::get(&below("style.css"), style, "How the page looks").answer_as(200, "text/css", &ANY_TEXT),
     ]
 }
 
@@ -46,8 +53,9 @@ async fn openapi() -> Response {
 }
 
 /// Relative: whoever comes through a gateway stays behind it.
-async fn to_page() -> Response {
-    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "ui/")]).into_response()
+async fn to_page(OriginalUri(uri): OriginalUri) -> Response {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("{name}/"))]).into_response()
 }
 
 async fn browse() -> Response {

@@ -2,10 +2,12 @@
 
 mod expire;
 mod park;
+mod progress;
 mod work;
 
 pub use expire::expire;
 pub use park::{park, park_all_running, resume_all};
+pub use progress::{ProgressFilter, SessionProgress, mark, mark_all, progress};
 pub use work::{Needed, need_worker, waiting};
 
 use crate::model::{

@@ -14,7 +14,6 @@ use crate::model::{
     result::{Fact, FactKind},
     session::SessionState,
     verb::{Decision, Power, Verb},
-    workflow::Condition,
 };
 
 impl Flow {
@@ -53,31 +52,7 @@ impl Flow {
     /// Whether a step is meant for a component; none while that is undecided.
     pub(super) fn applies(&self, step: StepNo, decision: Option<Decision>) -> Option<bool> {
         let planned = &self.plan.steps[step.0 as usize];
-        let slice = &self.plan.slices[planned.slice.0 as usize];
-        let mut undecided = false;
-        for condition in &planned.when {
-            let holds = match condition {
-                Condition::Configured => Some(slice.configuration.is_some()),
-                Condition::Projected => {
-                    Some(slice.artifacts.as_ref().is_some_and(|artifacts| artifacts.projected))
-                }
-                Condition::PowersOff => {
-                    decision.map(|d| matches!(d, Decision::PowerOff | Decision::PowerCycle))
-                }
-                Condition::PowersOn => {
-                    decision.map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle))
-                }
-                Condition::StaysUp => decision.map(|d| d == Decision::ConfigureOnly),
-                Condition::EndsUp => decision
-                    .map(|d| matches!(d, Decision::PowerOn | Decision::PowerCycle | Decision::ConfigureOnly)),
-            };
-            match holds {
-                Some(false) => return Some(false),
-                Some(true) => {}
-                None => undecided = true,
-            }
-        }
-        if undecided { None } else { Some(true) }
+        planned.applies(&self.plan.slices[planned.slice.0 as usize], decision)
     }
 
     /// Adds a component to a fact of this feed.
