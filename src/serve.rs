@@ -30,6 +30,7 @@ use crate::{
     engine::launcher::{self, LauncherSettings},
     model::options::Options,
     plan::workflow::Workflows,
+    telemetry,
 };
 
 /// Connections for requests and the loops; workers bring their own.
@@ -42,6 +43,8 @@ const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 const DISCOVERY_RETRY: Duration = Duration::from_secs(10);
 /// How often it is looked for what may expire.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is looked whether options that are heeded at once have changed.
+const OPTIONS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the database's sign of life is renewed.
 const LIFE_INTERVAL: Duration = Duration::from_secs(60);
 /// A database without a sign of life for so long was restored or copied: nothing goes on by itself (law 6).
@@ -173,7 +176,8 @@ pub async fn start(
         tenant_cache_time: settings.tenant_cache_time,
         ..AdmitSettings::default()
     };
-    let admit = Arc::new(Admit::new(Arc::new(services), pool.clone(), workflows, site));
+    let services = Arc::new(services);
+    let admit = Arc::new(Admit::new(services.clone(), pool.clone(), workflows, site));
     let waiting = Arc::new(Notify::new());
     let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());
     let launcher = LauncherSettings {
@@ -207,6 +211,7 @@ pub async fn start(
     tasks.spawn(until("admission", Box::pin(admit_waiting(admit.clone(), pool.clone(), waiting))));
     tasks.spawn(until("discovery", Box::pin(discover(admit, pool.clone()))));
     tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
+    tasks.spawn(until("the options", Box::pin(heed_options(services, pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
     Ok(Serving { url: url(address), pool, tasks })
 }
@@ -363,6 +368,21 @@ async fn discover(admit: Arc<Admit>, pool: db::Pool) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Options that mean something to this process: how long services are waited for, and how much is logged.
+async fn heed_options(services: Arc<clients::Services>, pool: db::Pool) {
+    loop {
+        let options = async {
+            let mut conn = db::acquire(&pool).await?;
+            db::options::get(&mut conn).await
+        };
+        if let Ok(options) = options.await {
+            services.heed(&options);
+            telemetry::heed(&options);
+        }
+        tokio::time::sleep(OPTIONS_INTERVAL).await;
     }
 }
 

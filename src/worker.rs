@@ -12,7 +12,7 @@ use crate::{
     db::{self, DbError, session::Session},
     engine::{self, EngineSettings, Exit},
     model::session::{Outcome, SessionId, SessionState},
-    serve,
+    serve, telemetry,
 };
 
 /// Drives the session; the exit code is law 10's: 0 no worker is needed now, 75 planned stop, else start again.
@@ -30,8 +30,12 @@ pub async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let services = Services::new(&args.services.endpoints(&args.access), args.pcs.settings())
         .context("the services cannot be used as configured")?;
     let worker = args.name.unwrap_or_else(|| format!("worker-{}", std::process::id()));
-    let settings =
-        EngineSettings { database_url: args.database.database_url, worker, lease_time: args.lease_time };
+    let settings = EngineSettings {
+        database_url: args.database.database_url,
+        worker,
+        lease_time: args.lease_time,
+        heed: telemetry::heed,
+    };
     let session = SessionId(args.session);
     let exit = engine::drive::run(&settings, Arc::new(services), session, stop)
         .await

@@ -50,6 +50,16 @@ impl Sorted {
         self.boot.iter().chain(&self.off).map(|boot_set| boot_set.members.len()).sum()
     }
 
+    /// Leaves out who would be switched off.
+    pub(super) fn skip_off(&mut self, reason: Reason) {
+        let off = std::mem::take(&mut self.off).into_iter().flat_map(|boot_set| boot_set.members);
+        let mut components: Vec<i32> = off.map(|(number, _)| number.0).collect();
+        if !components.is_empty() {
+            components.sort_unstable();
+            self.skips.push(Skip { reason, components });
+        }
+    }
+
     /// How many are left out, by reason.
     pub(super) fn skipped(&self) -> BTreeMap<ReasonCode, usize> {
         let mut skipped = BTreeMap::new();

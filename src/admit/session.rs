@@ -133,7 +133,7 @@ fn event(request: &SessionRequest, resolved: &Resolved<'_>) -> NewEvent {
 }
 
 /// Who is left out, by reason, with ascending numbers.
-fn skips(selection: &Selection, numbers: &ComponentNumbers) -> Vec<Skip> {
+pub(super) fn skips(selection: &Selection, numbers: &ComponentNumbers) -> Vec<Skip> {
     let mut by_reason: BTreeMap<ReasonCode, Vec<i32>> = BTreeMap::new();
     for skipped in selection.boot_sets.iter().flat_map(|boot_set| &boot_set.skipped) {
         if let Some(ComponentNo(number)) = numbers.get(&skipped.id) {

@@ -3,7 +3,7 @@
 //! First come first served: while a service that the first one needs is down, those behind it wait too, or they could
 //! take its components. Nobody waits for ever: after [`super::AdmitSettings::service_patience`] a session is rejected.
 
-use super::{Admit, Rejection, SessionRequest};
+use super::{APPLIES, Admit, Rejection, SessionRequest};
 use crate::{
     db::{self, session::Session},
     model::plan::UnknownPolicy,
@@ -27,6 +27,7 @@ impl Admit {
     /// The database's only; what is wrong with a session ends that session.
     pub async fn waiting(&self) -> Result<Pass, Rejection> {
         let mut conn = db::acquire(&self.pool).await?;
+        db::staged::complete(&mut conn).await?;
         let waiting = db::session::waiting(&mut conn).await?;
         drop(conn);
         let mut pass = Pass::default();
@@ -38,9 +39,12 @@ impl Admit {
                 .to_std()
                 .is_ok_and(|waited| waited < self.settings.service_patience);
             let asked = request(&session);
-            let done = match asked.stage {
-                true => self.stage(&session, &asked).await.map(drop),
-                false => self.admit(asked, Some(session.id)).await.map(drop),
+            let done = if asked.stage {
+                self.stage(&session, &asked).await.map(drop)
+            } else if session.new.request.get(APPLIES).is_some() {
+                self.apply(&session).await
+            } else {
+                self.admit(asked, Some(session.id)).await.map(drop)
             };
             match done {
                 Ok(()) => pass.admitted += 1,

@@ -28,6 +28,7 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -159,6 +160,15 @@ fn is_text(path: &str) -> bool {
     String::from_utf8(bytes).is_ok()
 }
 
+/// What a path does is no mistake to ask for: `OPTIONS` is answered by the methods there are. The router around us adds
+/// `Allow`, as to every refusal of a method.
+fn answer_options(asked: bool, response: Response) -> Response {
+    if asked && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    response
+}
+
 /// Bounds the time of every request, and refuses what no path or query of ours can mean.
 async fn guard(request: Request, next: Next) -> Response {
     let uri = request.uri();
@@ -171,8 +181,9 @@ async fn guard(request: Request, next: Next) -> Response {
     }
     let admits = ["/plan", "/sessions", "/sessiontemplates", "valid"].iter().any(|part| path.contains(part));
     let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
+    let asks_options = request.method() == Method::OPTIONS;
     match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) => answer_options(asks_options, response),
         Err(_) => ApiError::TimedOut(timeout.as_secs()).into_response(),
     }
 }

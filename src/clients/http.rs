@@ -5,7 +5,10 @@ use std::{
     collections::hash_map::RandomState,
     error::Error,
     hash::{BuildHasher, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,8 +50,28 @@ pub(super) struct Http {
     bearer: Option<Arc<Bearer>>,
     reads: Semaphore,
     writes: Semaphore,
-    read_timeout: Duration,
+    read_timeout: Arc<ReadTimeout>,
     write_timeout: Duration,
+}
+
+/// The longest a read may take, which may be set at any time.
+#[derive(Debug)]
+pub(super) struct ReadTimeout(AtomicU64);
+
+impl ReadTimeout {
+    pub fn new(timeout: Duration) -> Self {
+        let new = Self(AtomicU64::new(0));
+        new.set(timeout);
+        new
+    }
+
+    pub fn set(&self, timeout: Duration) {
+        self.0.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// An answer with a status of 2xx.
@@ -91,6 +114,7 @@ impl Http {
         client: reqwest::Client,
         bearer: Option<Arc<Bearer>>,
         settings: &ServiceSettings,
+        read_timeout: Arc<ReadTimeout>,
     ) -> Result<Self, ClientError> {
         let unusable =
             |why: &str| ClientError::Configuration(format!("the URL of {service} ('{root}') {why}"));
@@ -105,7 +129,7 @@ impl Http {
             bearer,
             reads: Semaphore::new(READS_MAX),
             writes: Semaphore::new(WRITES_MAX),
-            read_timeout: settings.read_timeout,
+            read_timeout,
             write_timeout: settings.write_timeout,
         })
     }
@@ -141,13 +165,14 @@ impl Http {
     }
 
     async fn read(&self, ask: &Ask<'_>) -> Result<Reply, ClientError> {
-        let deadline = Instant::now() + self.read_timeout;
+        let read_timeout = self.read_timeout.get();
+        let deadline = Instant::now() + read_timeout;
         let _turn = self.turn(&self.reads, deadline).await?;
         let mut tried = 0;
         loop {
             tried += 1;
             // A first try that hangs (a pod that went away) must leave time for another one.
-            let until = if tried == 1 { Instant::now() + self.read_timeout / 2 } else { deadline };
+            let until = if tried == 1 { Instant::now() + read_timeout / 2 } else { deadline };
             let error = match self.exchange(ask, Kind::Read, until.min(deadline)).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,

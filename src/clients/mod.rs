@@ -4,9 +4,9 @@
 //! total bound) and never a write: whether a write may be said twice is for the verbs to know. Wire types are private;
 //! what comes out is plain data. What services answer beyond what we know is ignored.
 
-use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::model::verb::CallError;
+use crate::model::{options::Options, verb::CallError};
 
 mod bearer;
 pub mod bss;
@@ -96,7 +96,7 @@ pub struct ServiceSettings {
     pub pcs_minute: Duration,
     /// The longest a write may take, waiting for our own other calls included.
     pub write_timeout: Duration,
-    /// The longest a read may take, with all its tries.
+    /// The longest a read may take, with all its tries, until BOS's options are heeded.
     pub read_timeout: Duration,
 }
 
@@ -249,6 +249,7 @@ pub struct Services {
     pub s3: s3::S3,
     /// What is known of the services' own clocks.
     pub settings: ServiceSettings,
+    read_timeouts: HashMap<&'static str, Arc<http::ReadTimeout>>,
 }
 
 impl Services {
@@ -259,13 +260,15 @@ impl Services {
     pub fn new(endpoints: &Endpoints, settings: ServiceSettings) -> Result<Self, ClientError> {
         let client = transport(endpoints, &settings)?;
         let bearer = endpoints.token_file.clone().map(bearer::Bearer::new).transpose()?.map(Arc::new);
-        let http =
-            |service, root: &str| http::Http::new(service, root, client.clone(), bearer.clone(), &settings);
-        let soon = ServiceSettings {
-            read_timeout: settings.read_timeout.min(tapms::READ_TIMEOUT),
-            ..settings.clone()
+        let mut read_timeouts = HashMap::new();
+        let mut http = |service, root: &str| {
+            let timeout = Arc::new(http::ReadTimeout::new(settings.read_timeout));
+            read_timeouts.insert(service, timeout.clone());
+            http::Http::new(service, root, client.clone(), bearer.clone(), &settings, timeout)
         };
-        let tapms = http::Http::new("tapms", &endpoints.tapms, client.clone(), bearer.clone(), &soon)?;
+        let soon = Arc::new(http::ReadTimeout::new(settings.read_timeout.min(tapms::READ_TIMEOUT)));
+        let tapms =
+            http::Http::new("tapms", &endpoints.tapms, client.clone(), bearer.clone(), &settings, soon)?;
         Ok(Self {
             hsm: hsm::Hsm::new(http("hsm", &endpoints.hsm)?),
             pcs: pcs::Pcs::new(http("pcs", &endpoints.pcs)?),
@@ -275,7 +278,23 @@ impl Services {
             tapms: tapms::Tapms::new(tapms),
             s3: s3::S3::new(&endpoints.s3, client, settings.read_timeout)?,
             settings,
+            read_timeouts,
         })
+    }
+
+    /// Waits for answers as long as BOS's options say, from now on.
+    pub fn heed(&self, options: &Options) {
+        for (service, seconds) in [
+            ("bss", options.bss_read_timeout),
+            ("cfs", options.cfs_read_timeout),
+            ("hsm", options.hsm_read_timeout),
+            ("ims", options.ims_read_timeout),
+            ("pcs", options.pcs_read_timeout),
+        ] {
+            if let Some(timeout) = self.read_timeouts.get(service) {
+                timeout.set(Duration::from_secs(seconds.into()));
+            }
+        }
     }
 
     /// Asks every service whether it is well, all at once.

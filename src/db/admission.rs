@@ -112,9 +112,12 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     }
     lock_records(conn, &ids, skips, origin).await?;
     let configurations: Vec<Option<&str>> = plan.slices.iter().map(|s| s.configuration.as_deref()).collect();
+    let booted = or_nothing(conn, &numbers).await?;
+    let off: Vec<bool> = numbers.iter().map(Option::is_none).collect();
     let wish = Wish {
         session_name: &shown_name,
-        artifacts: &numbers,
+        artifacts: &booted,
+        off: &off,
         configurations: &configurations,
         keeps_artifacts: plan.steps.iter().any(|step| only_configures(&step.verb)),
     };
@@ -224,7 +227,10 @@ async fn still_waiting(
 }
 
 /// The number of each slice's artifacts.
-async fn artifact_numbers(conn: &mut Connection, plan: &Plan) -> Result<Vec<Option<i32>>, DbError> {
+pub(super) async fn artifact_numbers(
+    conn: &mut Connection,
+    plan: &Plan,
+) -> Result<Vec<Option<i32>>, DbError> {
     let wanted: Vec<BootArtifacts> = plan
         .slices
         .iter()
@@ -236,6 +242,12 @@ async fn artifact_numbers(conn: &mut Connection, plan: &Plan) -> Result<Vec<Opti
         .iter()
         .map(|slice| slice.artifacts.as_ref().and_then(|_| numbers.next()).map(|id| id.0))
         .collect())
+}
+
+/// What is booted, or BOS's empty artifacts where that is nothing.
+async fn or_nothing(conn: &mut Connection, numbers: &[Option<i32>]) -> Result<Vec<i32>, DbError> {
+    let nothing = artifacts::find_or_insert(conn, &[BootArtifacts::default()]).await?[0].0;
+    Ok(numbers.iter().map(|number| number.unwrap_or(nothing)).collect())
 }
 
 /// Who holds any of these components (ascending) now.
@@ -310,9 +322,12 @@ async fn readmit_in(
     let artifacts: Vec<Option<i32>> =
         plan_slices.iter().map(|slice| slice.artifacts.as_ref().map(|artifacts| artifacts.id.0)).collect();
     let configurations: Vec<Option<&str>> = plan_slices.iter().map(|s| s.configuration.as_deref()).collect();
+    let booted = or_nothing(conn, &artifacts).await?;
+    let off: Vec<bool> = artifacts.iter().map(Option::is_none).collect();
     let wish = Wish {
         session_name: &row.name,
-        artifacts: &artifacts,
+        artifacts: &booted,
+        off: &off,
         configurations: &configurations,
         keeps_artifacts: row.operation == "configure",
     };

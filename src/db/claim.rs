@@ -20,8 +20,10 @@ pub struct Holder {
 #[derive(Debug)]
 pub(super) struct Wish<'a> {
     pub session_name: &'a str,
-    /// What is to be booted; none: nothing.
-    pub artifacts: &'a [Option<i32>],
+    /// What is to be booted.
+    pub artifacts: &'a [i32],
+    /// Whether that is nothing.
+    pub off: &'a [bool],
     pub configurations: &'a [Option<&'a str>],
     /// The operation only configures: the record keeps what the node is to boot.
     pub keeps_artifacts: bool,
@@ -144,16 +146,18 @@ pub(super) async fn record(
             set enabled = true, session = $3, error = '', status = null, last_action = null, event_stats = null,
                 desired_boot_artifacts_id = case when $6 then c.desired_boot_artifacts_id
                                                  else ($4::int4[])[l.slice_no + 1] end,
-                desired_configuration = coalesce(($5::text[])[l.slice_no + 1], ''), desired_token = null,
+                desired_configuration = coalesce(($5::text[])[l.slice_no + 1], ''),
+                desired_token = case when ($7::bool[])[l.slice_no + 1] then '' else c.desired_token end,
                 desired_updated_at = now(), written_at = now(), wished_at = null, wished_by = null
            from locked l
           where c.component_id = l.component_id",
         ids,
         slices,
         wish.session_name,
-        wish.artifacts as &[Option<i32>],
+        wish.artifacts,
         wish.configurations as &[Option<&str>],
         wish.keeps_artifacts,
+        wish.off,
     )
     .execute(conn)
     .await

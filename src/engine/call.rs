@@ -116,6 +116,11 @@ impl Hands {
         Self { plan, services, session, clock, fence, calls: JoinSet::new(), questions: JoinSet::new() }
     }
 
+    /// Whom it asks.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     fn batch(&self, flow: &Flow, step: StepNo, ordinals: &[Ordinal]) -> Batch {
         let held = ordinals.iter().map(|ordinal| {
             let view = flow.member(step, *ordinal);

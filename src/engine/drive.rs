@@ -21,6 +21,7 @@ use crate::{
         Timestamp,
         command::{Command, CommandKind, CommandRequest, PendingCommand},
         event::{EventKind, NewEvent},
+        options::Options,
         plan::{Ordinal, Plan, StepNo},
         session::SessionId,
     },
@@ -36,6 +37,8 @@ use super::{
     memory,
     record::Recorder,
 };
+
+mod options;
 
 /// How often everything that hints announce is looked for anyway.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
@@ -162,6 +165,7 @@ struct Driver {
     next_poll: Instant,
     last_reports: Instant,
     over: bool,
+    heed: fn(&Options),
 }
 
 impl Driver {
@@ -205,7 +209,9 @@ impl Driver {
             next_poll: Instant::now() + POLL_INTERVAL,
             last_reports: Instant::now(),
             over: false,
+            heed: settings.heed,
         };
+        driver.heed_options().await?;
         let data = json!({
             "worker": settings.worker, "epoch": lease.epoch(), "previous": lease.takeover(),
             "take_over": lease.takeover().is_some(),
@@ -317,6 +323,7 @@ impl Driver {
         }
         if everything {
             self.next_poll = Instant::now() + POLL_INTERVAL;
+            self.heed_options().await?;
             command = true;
             let waiting = self.flow.awaits_report();
             reported.extend(waiting.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].component.0));

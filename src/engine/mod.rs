@@ -37,7 +37,7 @@ pub mod record;
 
 use std::time::Duration;
 
-use crate::db::DbError;
+use crate::{db::DbError, model::options::Options};
 
 /// Why a session whose crash budget is spent is stuck.
 pub const BUDGET_SPENT: &str =
@@ -52,6 +52,8 @@ pub struct EngineSettings {
     pub worker: String,
     /// How long a lease lives without a heartbeat.
     pub lease_time: Duration,
+    /// What else of the process heeds BOS's options (its log).
+    pub heed: fn(&Options),
 }
 
 /// How a worker ended.

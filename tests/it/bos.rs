@@ -4,6 +4,7 @@ mod component;
 mod implicit;
 mod malformed;
 mod options;
+mod seen;
 mod session;
 mod session_template;
 mod staged;

@@ -6,8 +6,10 @@
 //! * PATCH of a session changes what is shown, never what is done; where it says that the session is counts until the
 //!   session itself moves on.
 //! * A session that is over shows what it came to, also after another one took its nodes.
-//! * A staged session is complete as soon as everything is staged. Applying starts a session of our own that BOS's
-//!   clients do not see; components show the one that staged.
+//! * A staged session runs until all that it staged was applied, and is complete then also where `clear_stage` is off: BOS's
+//!   goes on for ever. Applying starts a session of our own that BOS's clients do not see, with the artifacts and
+//!   configuration that were staged; components show the session that staged. Who cannot be applied (locked, held by
+//!   another session) is `failed`, with the reason.
 //! * No change is lost: a PATCH of a component is one transaction over locked rows, that of a template is tried again.
 //! * `?ids=` may be longer than 127 characters; nothing that a client sends is answered by 500.
 //! * A tenant's PUT of components is for its own components, as every other request; a component of others does not
@@ -20,8 +22,10 @@
 //! * Enabling a component that a session drives to that very state already does not put it on hold.
 //! * A report expires only while no session holds the component.
 //!
-//! Options that mean nothing here, and are kept and shown: `*_read_timeout`, `logging_level`, `polling_frequency`,
-//! `max_component_batch_size`.
+//! Options that mean nothing here, and are kept and shown: `polling_frequency` (nothing waits for a poll) and
+//! `max_component_batch_size` (the services' own limits are kept to). `logging_level` counts where no filter was given
+//! with `--log` or `BOSUN_LOG`; it and the `*_read_timeout`s are heeded within seconds by `serve` and by each worker when
+//! it starts. `OPTIONS` of a path is answered by 204 and `Allow`.
 
 pub mod answer;
 mod component;

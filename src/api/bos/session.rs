@@ -226,15 +226,17 @@ async fn wanted(
     let (min_age, max_age) = (age("min_age")?, age("max_age")?);
     let label = query.checked("status", &shape::SESSION_LABEL)?;
     let filter = SessionFilter { tenant, ..SessionFilter::default() };
-    let sessions = db::session::list(conn, &filter).await?;
-    let fits = |session: &Session| {
+    let mut sessions = db::session::list(conn, &filter).await?;
+    sessions.retain(|session| {
         let age = session.now - session.created_at;
-        is_shown(session)
-            && min_age.is_none_or(|min| age >= min)
-            && max_age.is_none_or(|max| age <= max)
-            && label.is_none_or(|label| session_view::label(session.state) == label)
-    };
-    Ok(sessions.into_iter().filter(fits).collect())
+        is_shown(session) && min_age.is_none_or(|min| age >= min) && max_age.is_none_or(|max| age <= max)
+    });
+    if let Some(label) = label {
+        let ids: Vec<_> = sessions.iter().map(|session| session.id).collect();
+        let records = db::session_record::list(conn, &ids).await?;
+        sessions.retain(|session| session_view::shown_label(session, records.get(&session.id)) == label);
+    }
+    Ok(sessions)
 }
 
 /// What BOS's own operators do. Here it changes what is shown, never what is done.
@@ -290,7 +292,8 @@ async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) 
     for session in sessions.iter().filter(|session| session.state != SessionState::Ended) {
         let waited = session.state == SessionState::Waiting
             && db::session::reject(conn, &session.id, "deleted before it was admitted").await?;
-        if waited || session.state == SessionState::Cancelling {
+        let ended = waited || db::staged::cancel(conn, &session.id).await?;
+        if ended || session.state == SessionState::Cancelling {
             continue;
         }
         let cancel = CommandRequest {
@@ -336,7 +339,7 @@ async fn save_status(
 
 async fn live_status(conn: &mut db::Connection, session: &Session) -> Result<Value, ApiError> {
     let counts = match session.state {
-        SessionState::Ended if session.new.stage => {
+        _ if session.new.stage => {
             db::staged::applied_counts(conn, &session.new.tenant, session.new.name.as_str()).await?
         }
         SessionState::Ended => session_view::final_counts(session),

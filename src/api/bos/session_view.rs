@@ -47,6 +47,11 @@ pub fn show(session: &Session, members: &str, record: Option<&SessionRecord>) ->
     })
 }
 
+/// What a client sees as a session's status.
+pub fn shown_label(session: &Session, record: Option<&SessionRecord>) -> String {
+    show(session, "", record)["status"]["status"].as_str().unwrap_or_default().to_owned()
+}
+
 /// BOS knows three labels; a session that waits for an operator is still running.
 pub fn label(state: SessionState) -> &'static str {
     match state {

@@ -19,9 +19,10 @@ use crate::{
     db::{
         self,
         component::{
-            ArtifactsPatch, Component, ComponentFilter, ComponentPatch, LastActionPatch, Patching, StatePatch,
+            ArtifactsPatch, Component, ComponentFilter, ComponentPatch, LastActionPatch, StatePatch,
         },
         session::{Session, SessionFilter},
+        staged::Applying,
     },
     model::artifacts::BootArtifacts,
 };
@@ -63,17 +64,18 @@ async fn apply(
     for xname in asked {
         sorted.add(xname, &components, &sessions);
     }
-    let patches = std::mem::take(&mut sorted.patches);
-    db::component::patch(&state.pool, patches, Patching::Merge { skip_unknown: true }, None).await?;
     let touched: Vec<String> = sorted.failed.iter().chain(&sorted.succeeded).cloned().collect();
-    if options.clear_stage && !touched.is_empty() {
-        let mut conn = db::acquire(&state.pool).await?;
-        let nothing = staged_state(&BootArtifacts::default(), "", None);
-        db::staged::replace(&mut conn, &touched, &nothing).await?;
+    let nothing = staged_state(&BootArtifacts::default(), "", None);
+    let mut applying = Applying {
+        patches: std::mem::take(&mut sorted.patches),
+        applied: sorted.succeeded.clone(),
+        cleared: options.clear_stage.then_some((touched, nothing)),
+        sessions: Vec::new(),
+    };
+    for (session, xnames) in std::mem::take(&mut sorted.by_session) {
+        applying.sessions.push(state.admit.applying(&sessions[session], &xnames, &actor.0).await?);
     }
-    for (session, xnames) in sorted.by_session {
-        state.admit.apply_staged(&sessions[session], &xnames, &actor.0).await?;
-    }
+    db::staged::apply(&state.pool, applying).await?;
     state.waiting.notify_one();
     Ok(Json::ok(json!({
         "failed": sorted.failed, "ignored": sorted.ignored, "succeeded": sorted.succeeded,

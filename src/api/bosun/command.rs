@@ -138,7 +138,9 @@ pub async fn give(
             let request = CommandRequest { kind, step, components, reason: body.reason };
             may(session, &request)?;
             let mut conn = db::acquire(&state.pool).await?;
-            db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
+            if request.kind != CommandKind::Cancel || !db::staged::cancel(&mut conn, &session.id).await? {
+                db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
+            }
             let kind = json!(kind);
             let kind = kind.as_str().unwrap_or_default();
             format!("{kind} asked of session {name}{}", whom.unwrap_or_default())
@@ -162,6 +164,9 @@ fn may(session: &Session, request: &CommandRequest) -> Result<(), ApiError> {
     let no = |why: String| Err(ApiError::conflict("The command makes no sense now", why));
     match (request.kind, session.state) {
         (_, SessionState::Ended) => no(format!("session '{name}' has ended")),
+        (kind, SessionState::Running) if session.new.stage && kind != CommandKind::Cancel => {
+            no(format!("session '{name}' is staged: nothing of it is done before it is applied"))
+        }
         (CommandKind::Resume, SessionState::Running | SessionState::Cancelling | SessionState::Waiting) => {
             no(format!(
                 "session '{name}' is {}; only a paused, halted or stuck one goes on",

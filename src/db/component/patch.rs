@@ -49,7 +49,8 @@ pub async fn patch(
     task.await.expect("nothing in a patch panics")
 }
 
-async fn patch_in(
+/// [`patch`], in the caller's transaction.
+pub(in crate::db) async fn patch_in(
     conn: &mut Connection,
     patches: &BTreeMap<String, ComponentPatch>,
     how: Patching,

@@ -37,6 +37,7 @@ struct Row {
     power_off_graceful_attempts: Option<i32>,
     power_off_forceful_attempts: Option<i32>,
     claimed_by: Option<i64>,
+    stale: bool,
 }
 
 /// A component by id.
@@ -69,7 +70,8 @@ async fn all(conn: &mut Connection, filter: &ComponentFilter<'_>) -> Result<Vec<
                   actual_boot_artifacts_id as actual_boot, actual_token, actual_updated_at,
                   desired_boot_artifacts_id as desired_boot, desired_configuration, desired_token, desired_updated_at,
                   staged_state, phase, status_override, status as "status!", action, action_failed, action_at,
-                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by
+                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by,
+                  stale as "stale!"
              from component_record
             where ($1::text is null or session = $1) and ($2::text is null or staged_state->>'session' = $2)
               and ($3::bool is null or enabled = $3) and ($4::text is null or phase = $4)
@@ -98,7 +100,8 @@ async fn named(
                   actual_boot_artifacts_id as actual_boot, actual_token, actual_updated_at,
                   desired_boot_artifacts_id as desired_boot, desired_configuration, desired_token, desired_updated_at,
                   staged_state, phase, status_override, status as "status!", action, action_failed, action_at,
-                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by
+                  power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by,
+                  stale as "stale!"
              from (select distinct unnest($1::text[]) as xname) w
              join lateral (select * from component_record x where x.xname = w.xname) r on true
             where ($2::text is null or session = $2) and ($3::text is null or staged_state->>'session' = $3)
@@ -127,10 +130,11 @@ fn component(row: Row, known: &HashMap<i32, Arc<BootArtifacts>>) -> Component {
         error: row.error,
         session: row.session,
         retry_policy: row.retry_policy,
+        // BOS empties it: what it reported before says nothing about what it runs now.
         actual: State {
-            artifacts: artifacts(row.actual_boot),
+            artifacts: if row.stale { Some(Arc::default()) } else { artifacts(row.actual_boot) },
             configuration: None,
-            token: row.actual_token,
+            token: if row.stale { Some(String::new()) } else { row.actual_token },
             updated_at: row.actual_updated_at,
         },
         desired: State {

@@ -49,3 +49,25 @@ pub(in crate::db) async fn refuse(
     .map_err(doing("say why components were left out"))?;
     Ok(())
 }
+
+/// Says in the records of components that this session was to apply, and that are still enabled for it, why it does not.
+pub(in crate::db) async fn refuse_session(
+    conn: &mut Connection,
+    xnames: &[String],
+    session: &str,
+    why: &str,
+) -> Result<(), DbError> {
+    let components = sqlx::query_scalar!(
+        r#"with locked as materialized (
+             select component_id from component
+              where xname = any ($1) and session = $2 and enabled and retired_at is null
+              order by component_id for update)
+           select coalesce(array_agg(component_id order by component_id), '{}') as "ids!" from locked"#,
+        xnames,
+        session
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(doing("look for the components of a session"))?;
+    refuse(conn, &components, &vec![why; components.len()]).await
+}

@@ -158,3 +158,24 @@ async fn sessions_and_reports_expire_and_nothing_is_done_for_it() {
     refused(&server, Method::GET, "/v2/sessions/b", None, 404).await;
     assert_eq!(edges(), edges_before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_says_what_it_does() {
+    let server = Server::new(fast(1)).await;
+    let ask = async |path: &str| {
+        let url = format!("{}{path}", server.url);
+        reqwest::Client::new().request(Method::OPTIONS, url).send().await.unwrap()
+    };
+    for path in ["/v2/components", "/v2/sessions/s", "/v2/applystaged", "/bosun/v1/sessions"] {
+        let answer = ask(path).await;
+        assert_eq!(answer.status().as_u16(), 204, "{path}");
+        assert!(answer.headers().get("content-type").is_none());
+        let allowed = answer.headers()["allow"].to_str().unwrap().to_owned();
+        assert_eq!(
+            allowed.contains("PATCH"),
+            path.starts_with("/v2/components") || path.ends_with("/s"),
+            "{allowed}"
+        );
+    }
+    assert_eq!(ask("/v2/nothing").await.status().as_u16(), 404);
+}

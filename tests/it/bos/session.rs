@@ -279,3 +279,18 @@ async fn the_status_has_boss_keys_and_a_snapshot() {
     let one_error = server.ok(Method::GET, "/v2/sessions/b/status", None).await;
     assert_eq!(one_error["percent_successful"], 100.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_is_filtered_by_what_clients_see() {
+    let server = Server::new(fast(1)).await;
+    server.ok(Method::POST, SESSIONS, boot("a")).await;
+    complete(&server, "a").await;
+    let listed = async |status: &str| {
+        names(&server.ok(Method::GET, &format!("{SESSIONS}?status={status}"), None).await, "name")
+    };
+    assert_eq!(listed("complete").await, ["a"]);
+    let running = json!({"status": {"status": "running"}});
+    let patched = server.ok(Method::PATCH, &format!("{SESSIONS}/a"), Some(running)).await;
+    assert_eq!(patched["status"]["status"], "running");
+    assert_eq!((listed("running").await, listed("complete").await), (vec!["a".to_owned()], vec![]));
+}

@@ -12,8 +12,11 @@ async fn stage(server: &Server, name: &str, operation: &str) {
     let body = json!({"name": name, "operation": operation, "template_name": "demo", "stage": true});
     assert_eq!(server.ok(Method::POST, "/v2/sessions", Some(body)).await["stage"], true);
     let path = format!("/v2/sessions/{name}");
-    let ended = until(server, &path, |session| session["status"]["status"] == "complete").await;
-    assert_eq!(ended["status"]["error"], Value::Null);
+    let staged = until(server, &path, |session| session["status"]["status"] != "pending").await;
+    assert_eq!(
+        (&staged["status"]["status"], &staged["status"]["end_time"]),
+        (&json!("running"), &Value::Null)
+    );
 }
 
 async fn apply(server: &Server, xnames: &[&str]) -> Value {
@@ -75,6 +78,18 @@ async fn what_is_staged_waits_until_it_is_applied() {
     let status = server.ok(Method::GET, "/v2/sessions/st/status", None).await;
     assert_eq!((&status["percent_successful"], &status["percent_staged"]), (&json!(33.33), &json!(66.67)));
 
+    // It runs until the others are applied as well.
+    let session = server.ok(Method::GET, "/v2/sessions/st", None).await;
+    assert_eq!(
+        (&session["status"]["status"], &session["components"]),
+        (&json!("running"), &json!(xnames.join(",")))
+    );
+    assert_eq!(apply(&server, &[&xnames[1], &xnames[2]]).await["succeeded"], json!(xnames[1..]));
+    let ended = until(&server, "/v2/sessions/st", |session| session["status"]["status"] == "complete").await;
+    assert_eq!((&ended["status"]["error"], &ended["status"]["end_time"].is_string()), (&Value::Null, &true));
+    let status = server.ok(Method::GET, "/v2/sessions/st/status", None).await;
+    assert_eq!((&status["percent_successful"], &status["percent_staged"]), (&json!(100.0), &json!(0.0)));
+
     // A staged shutdown works, too.
     stage(&server, "off", "shutdown").await;
     assert_eq!(apply(&server, &[&xnames[0]]).await["succeeded"], json!([xnames[0]]));
@@ -105,4 +120,56 @@ async fn what_cannot_be_applied_says_why() {
     // What is not staged for anybody is ignored.
     server.ok(Method::PATCH, &first, Some(json!({"staged_state": {"session": ""}}))).await;
     assert_eq!(apply(&server, &[&xnames[0]]).await["ignored"], json!([xnames[0]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_staged_is_applied_whatever_became_of_the_template() {
+    let server = Server::new(fast(3)).await;
+    until(&server, "/v2/components", |list| list.as_array().is_some_and(|list| list.len() == 3)).await;
+    let xnames = server.machine.xnames();
+    let component = |n: usize| format!("/v2/components/{}", xnames[n]);
+    stage(&server, "st", "reboot").await;
+    let staged = server.ok(Method::GET, &component(0), None).await["staged_state"]["boot_artifacts"].clone();
+    let mut other = server.template();
+    other["boot_sets"]["compute"]["kernel_parameters"] = json!("console=ttyS1");
+    server.ok(Method::PUT, "/v2/sessiontemplates/demo", Some(other)).await;
+    server.ok(Method::DELETE, "/v2/sessiontemplates/demo", None).await;
+    // Who is locked by then says so, and is not enabled for ever.
+    let url = format!("{}/hsm/v2/locks/lock", server.machine.url());
+    let locked =
+        reqwest::Client::new().post(url).json(&json!({"ComponentIDs": [xnames[1]]})).send().await.unwrap();
+    assert!(locked.status().is_success());
+    let applied = apply(&server, &[&xnames[0], &xnames[1], &xnames[2]]).await;
+    assert_eq!(applied["succeeded"], json!(xnames));
+    until(&server, "/v2/sessions/st", |session| session["status"]["status"] == "complete").await;
+    for n in [0, 2] {
+        let done = server.ok(Method::GET, &component(n), None).await;
+        assert_eq!((&done["enabled"], &done["error"]), (&json!(false), &json!("")), "{done}");
+        assert_eq!(done["actual_state"]["boot_artifacts"], staged);
+        // Without clear_stage it stays, and is not counted any more.
+        assert_eq!(done["staged_state"]["session"], "st");
+    }
+    let left_out = server.ok(Method::GET, &component(1), None).await;
+    assert_eq!((&left_out["enabled"], &left_out["status"]["status"]), (&json!(false), &json!("failed")));
+    assert!(left_out["error"].as_str().unwrap().starts_with("locked: "), "{left_out}");
+    let status = server.ok(Method::GET, "/v2/sessions/st/status", None).await;
+    assert_eq!(
+        (&status["managed_components_count"], &status["percent_successful"], &status["percent_failed"]),
+        (&json!(3), &json!(66.67), &json!(33.33))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_session_that_is_deleted_ends() {
+    let server = Server::new(fast(2)).await;
+    until(&server, "/v2/components", |list| list.as_array().is_some_and(|list| list.len() == 2)).await;
+    stage(&server, "st", "boot").await;
+    stage(&server, "other", "boot").await;
+    // Staged over by the later one: nothing of it waits any more.
+    until(&server, "/v2/sessions/st", |session| session["status"]["status"] == "complete").await;
+    let running = server.ok(Method::GET, "/v2/sessions?status=running", None).await;
+    assert_eq!(super::names(&running, "name"), ["other"]);
+    server.ok(Method::DELETE, "/v2/sessions/other", None).await;
+    refused(&server, Method::GET, "/v2/sessions/other", None, 404).await;
+    assert!(server.machine.edges().values().all(|edges| edges.is_empty()));
 }

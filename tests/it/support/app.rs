@@ -179,6 +179,7 @@ impl App {
             database_url: self.database.url.clone(),
             worker: worker.to_owned(),
             lease_time: Duration::from_secs(30),
+            heed: |_| {},
         }
     }
 
