@@ -9,9 +9,12 @@ WORKERS=app.kubernetes.io/component=worker
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*" >&2; }
 fail() { say "FAILED: $*"; exit 1; }
+# For what is no fault of bosun's.
+give_up() { say "there can be no cluster here: $*"; exit 77; }
 
 k() { kubectl --request-timeout=20s -n "$NAMESPACE" "$@"; }
-get() { curl -fsS --noproxy '*' --max-time 20 "$@"; }
+# An address may lead to a pod that has just died: whoever is refused tries again.
+get() { curl -fsS --noproxy '*' --max-time 20 --retry 5 --retry-delay 1 --retry-connrefused "$@"; }
 sql() { k exec bosun-postgresql-0 -- "$PG_BIN/psql" -qAtX -h /var/run/postgresql -U bosun -d bosun -c "$1"; }
 
 # until_true SECONDS WHAT COMMAND…: waits for a condition, and says what never came true.
@@ -19,7 +22,10 @@ until_true() {
   local end=$((SECONDS + $1)) what=$2 seconds=$1
   shift 2
   until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $end ] || fail "not within $seconds s: $what"
+    [ $SECONDS -lt $end ] || {
+      get "$API/bosun/v1/sessions" | jq -c '.[] | {name, state, outcome, reason}' >&2 || true
+      fail "not within $seconds s: $what"
+    }
     sleep 0.3
   done
 }
@@ -59,8 +65,7 @@ command() { # SESSION KIND
 # ended_well NAME LIMIT TIMES…: it succeeded, and no node was switched on more than once more than before (TIMES)
 ended_well() {
   local name=$1 limit=$2 before=$3
-  until_true 240 "session $name ends; it is: $(show "$name" | jq -c '{state, reason, in_flight, succeeded}')" \
-    state_is "$name" ended
+  until_true 240 "session $name ends" state_is "$name" ended
   equal "the outcome of $name" succeeded "$(field "$name" outcome)"
   equal "how often nodes of $name were switched on" \
     "$(awk '{ print $1 + 1 }' <<<"$before")" "$(times_on "$limit")"

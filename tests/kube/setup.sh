@@ -10,17 +10,19 @@ install_packages() {
   if ! dpkg -s "${needed[@]}" >/dev/null 2>&1; then
     say "installing packages"
     { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${needed[@]}"; } \
-      >/dev/null 2>&1 </dev/null || fail "apt-get install ${needed[*]}"
+      >/dev/null 2>&1 </dev/null || give_up "apt-get install ${needed[*]} failed"
     PG_BIN=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
   fi
-  HELM=$("$KUBE_TOOLS/get-helm")
+  HELM=$("$KUBE_TOOLS/get-helm") || give_up "helm cannot be installed"
   type kubectl >/dev/null 2>&1 || PATH=$PATH:$(dirname "$HELM")
 }
 
 start_cluster() {
   KUBE_DIR=$(mktemp -d /var/tmp/bosun-kube.XXXXXX) # sockets below it: a short path
   export KUBE_DIR
-  KUBECONFIG=$("$KUBE_TOOLS/up" "$KUBE_DIR" 2>"$KUBE_DIR/up.log") || { cat "$KUBE_DIR/up.log" >&2; fail "no cluster"; }
+  # An overlay upon an overlay is none.
+  [ "$(stat -f -c %T "$KUBE_DIR")" != overlayfs ] || export KUBE_SNAPSHOTTER=native
+  KUBECONFIG=$("$KUBE_TOOLS/up" "$KUBE_DIR" 2>"$KUBE_DIR/up.log") || { cat "$KUBE_DIR/up.log" >&2; give_up "it does not start"; }
   export KUBECONFIG
 }
 
@@ -28,7 +30,7 @@ start_cluster() {
 clean() {
   trap '' EXIT INT TERM HUP
   [ -n "${KUBE_DIR:-}" ] || return 0
-  if [ -z "$passed" ]; then
+  if [ -z "$passed" ] && [ -n "${KUBECONFIG:-}" ]; then
     k get pods,jobs -o wide >&2 || true
     k get events --sort-by=.lastTimestamp 2>/dev/null | tail -n 25 >&2 || true
     k logs -l app.kubernetes.io/component=serve --tail=40 --prefix >&2 || true
