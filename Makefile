@@ -4,13 +4,14 @@
 # make soak    drive many sessions of chance through the flow: make soak SOAK=20000 SEED=7; without SEED a new one is drawn
 # make test-kube  the tests against a real Kubernetes: a cluster is started and taken away again; needs root
 # make image   write an OCI archive with the static binary (target/image/bosun.tar)
+# make test-ui test the pages in a browser, and measure them with 50,000 nodes
 # make bench   measure against the bars
 # make queries describe the queries anew (.sqlx), after a change of SQL
 #
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kube image check soak bench queries tools postgres format
+.PHONY: help demo test test-ui test-kube image check soak bench queries tools postgres format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -26,6 +27,10 @@ demo: postgres
 
 test: check
 	@.ci/test
+
+test-ui: postgres
+	cargo build --locked --bin bosun
+	@.ci/test-ui
 
 check: tools postgres
 	cargo fmt --check

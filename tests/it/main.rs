@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod bos;
 mod cli;
+mod cookbook;
 mod crash;
 mod db;
 mod document;

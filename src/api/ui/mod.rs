@@ -9,6 +9,7 @@
 mod asset;
 mod component;
 mod dag;
+mod document;
 mod form;
 mod live;
 mod map;
@@ -53,6 +54,7 @@ pub fn router() -> Router<ApiState> {
         .merge(map::router())
         .merge(live::router())
         .merge(component::router())
+        .merge(document::router())
         .merge(plan::router())
         .route("/ui/{*path}", get(async || Failure(ApiError::UnknownPath)))
         .layer(middleware::from_fn(guard))

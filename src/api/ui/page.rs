@@ -53,6 +53,8 @@ pub enum Place {
     /// Plan previews.
     Plan,
     /// Documents.
+    Documents,
+    /// None of them.
     Elsewhere,
 }
 
@@ -131,6 +133,7 @@ impl Page {
                         nav aria-label="Main" {
                             (self.entry(Place::Sessions, "/ui/sessions", "Sessions"))
                             (self.entry(Place::Plan, "/ui/plan", "Plan"))
+                            (self.entry(Place::Documents, "/ui/documents", "Documents"))
                         }
                         form.find role="search" action="/ui/components" method="get" {
                             label.unseen for="find" { "Find a component by its name" }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::{
     api::{
         bosun::view,
-        ui::{part, words},
+        ui::{document, part, words},
     },
     db::{result::FailureGroup, session::Session},
     model::{reason::Reason, session::SessionState},
@@ -34,7 +34,7 @@ pub fn failures(session: &Session, groups: &[FailureGroup], may_retry: bool) -> 
             article.failure {
                 header {
                     (part::icon("failed"))
-                    h3 { (words::plain(&group.reason)) " " span.dim { "in " (group.step) } }
+                    h3 { (document::reason(&group.reason)) " " span.dim { "in " (group.step) } }
                     span.count.bad { (words::nodes(group.count)) }
                     @if may_retry {
                         a.button.quiet href=(retry_url(session, &group.step)) { "Retry this step…" }
@@ -61,7 +61,7 @@ pub fn left_out(groups: &[LeftOut]) -> Markup {
                 article.failure.mild {
                     header {
                         (part::icon("skipped"))
-                        h4 { (words::plain(group.reason.code.label())) }
+                        h4 { (document::reason(group.reason.code.label())) }
                         span.count { (words::nodes(group.names.len() as i64)) }
                     }
                     @if !group.reason.text.is_empty() { p.said { (group.reason.text) } }
