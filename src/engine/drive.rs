@@ -12,11 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clients::Services,
-    db::{
-        self, Connection, DbError,
-        lease::{Lease, Taken},
-        listen::Heard,
-    },
+    db::{self, Connection, DbError, lease::Lease, listen::Heard},
     model::{
         Timestamp,
         command::{Command, CommandKind, CommandRequest, PendingCommand},
@@ -38,14 +34,15 @@ use super::{
     record::Recorder,
 };
 
+mod lease;
 mod options;
+
+use lease::{park, take_lease, was_taken};
 
 /// How often everything that hints announce is looked for anyway.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a planned stop waits for the answers to calls that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
-/// Pause between two tries for a lease that somebody has.
-const LEASE_PAUSE: Duration = Duration::from_millis(500);
 /// How long reports are gathered once the first has come, while they come in crowds; and one that comes alone, which a
 /// whole boot set may wait for.
 const REPORTS_GATHER: Duration = Duration::from_millis(40);
@@ -95,60 +92,6 @@ pub async fn run(
         }
         Err(Halt::Error(error)) => Err(error),
     }
-}
-
-/// Whether somebody else has the lease by now: then no worker is missing. A worker that cannot find out is missed.
-async fn was_taken(settings: &EngineSettings, lease: &Lease) -> bool {
-    let look = epoch(settings, lease.session());
-    matches!(tokio::time::timeout(STOP_PATIENCE, look).await, Ok(Ok(epoch)) if epoch > lease.epoch())
-}
-
-async fn epoch(settings: &EngineSettings, session: SessionId) -> Result<i64, DbError> {
-    let mut connection = db::open(&settings.database_url, "bosun worker").await?;
-    let lease = db::lease::get(&mut connection, &session).await?;
-    Ok(lease.map_or(0, |lease| lease.epoch))
-}
-
-async fn take_lease(
-    settings: &EngineSettings,
-    connection: &mut Connection,
-    session: SessionId,
-    stop: &CancellationToken,
-) -> Result<Option<(Lease, Instant)>, EngineError> {
-    loop {
-        let asked = Instant::now();
-        match db::lease::take(connection, &session, &settings.worker, settings.lease_time).await? {
-            Taken::Lease(lease) => return Ok(Some((lease, asked))),
-            Taken::NotNeeded(state) => {
-                tracing::info!(%session, state = state.label(), "the session needs no worker");
-                return Ok(None);
-            }
-            Taken::BudgetSpent => {
-                db::session::park(connection, &session, super::BUDGET_SPENT).await?;
-                return Ok(None);
-            }
-            Taken::HeldUntil(_) => {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(None),
-                    () = tokio::time::sleep(LEASE_PAUSE) => {}
-                }
-            }
-        }
-    }
-}
-
-/// Automation stops here; a person looks.
-async fn park(
-    settings: &EngineSettings,
-    session: SessionId,
-    lease: &Lease,
-    reason: &str,
-) -> Result<Exit, EngineError> {
-    let mut connection = db::open(&settings.database_url, "bosun worker").await?;
-    db::lease::release(&mut connection, lease).await?;
-    db::session::park(&mut connection, &session, reason).await?;
-    tracing::error!(%session, reason, "the session is stuck");
-    Ok(Exit::Done)
 }
 
 /// A worker with everything in its hands.
