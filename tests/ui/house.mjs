@@ -16,7 +16,9 @@ export class House {
     const data = mkdtempSync("/tmp/bosun-ui.");
     chmodSync(data, 0o755); // started by root, Postgres runs as somebody else
     const log = openSync(`${data}/log`, "w");
-    const child = spawn(binary, ["dev", "--listen=127.0.0.1:0", `--data=${data}/data`, ...HURRY, ...machine], {
+    const given = (flag) => machine.some((other) => other.split("=")[0] === flag.split("=")[0]);
+    const hurry = HURRY.filter((flag) => !given(flag));
+    const child = spawn(binary, ["dev", "--listen=127.0.0.1:0", `--data=${data}/data`, ...hurry, ...machine], {
       stdio: ["ignore", "pipe", log],
     });
     const house = new House();
