@@ -5,13 +5,14 @@
 # make test-kube  the tests against a real Kubernetes: a cluster is started and taken away again; needs root
 # make image   write an OCI archive with the static binary (target/image/bosun.tar)
 # make test-ui test the pages in a browser, and measure them with 50,000 nodes
+# make fuzz-api ask a running server whatever its OpenAPI document allows, and what it does not
 # make bench   measure against the bars
 # make queries describe the queries anew (.sqlx), after a change of SQL
 #
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ui test-kube image check soak bench queries tools postgres format
+.PHONY: help demo test fuzz-api test-ui test-kube image check soak bench queries tools postgres format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -56,6 +57,9 @@ soak:
 	@echo "$(SOAK) sessions from seed $$PROPTEST_RNG_SEED"
 	@RUST_BACKTRACE=0 cargo test --locked --quiet --config 'profile.dev.package.bosun.opt-level=1' \
 	  --lib plan::flow::tests::properties
+
+fuzz-api: postgres
+	@.ci/fuzz-api
 
 bench: postgres
 	cargo bench --locked --bench bench -- $(BENCH)

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admit::{Admit, AdmitSettings, Gathered},
-    api::{self, ApiState},
+    api::{self, ApiState, Limits},
     clients,
     config::{AccessArgs, LauncherArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
     db,
@@ -188,15 +188,13 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     let ending = stop.clone();
     tasks.spawn(async move {
-        let served = api::serve(listener, state, ending.clone());
+        let served = api::serve(listener, state, Limits::default(), ending.clone());
         let drained = async {
             ending.cancelled().await;
             tokio::time::sleep(DRAIN_TIMEOUT).await;
         };
         tokio::select! {
-            served = served => if let Err(error) = served {
-                tracing::error!("the API ended: {error}");
-            },
+            () = served => {}
             () = drained => {}
         }
         "the API"

@@ -24,7 +24,8 @@ impl<S: Sync> FromRequestParts<S> for Actor {
 }
 
 impl Actor {
-    fn of(headers: &HeaderMap) -> Self {
+    /// Whoever these headers name.
+    pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let from_token =
             text(header::AUTHORIZATION.as_str()).and_then(subject).map(|sub| format!("{sub} (unverified)"));

@@ -1,5 +1,7 @@
 //! Bodies: read with the care BOS's clients are used to, written as BOS writes them (two spaces, sorted keys, newline).
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -13,6 +15,9 @@ use super::error::ApiError;
 
 /// Deepest nesting of a body: no request of ours needs more than a handful of levels.
 const DEPTH_MAX: usize = 32;
+
+/// How long a body may take to come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A JSON body as it came; none where there was none.
 #[derive(Debug)]
@@ -33,13 +38,15 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type = content_type(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::TooLarge
-            } else {
-                ApiError::bad_request("the request body could not be read")
-            }
-        })?;
+        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        let bytes =
+            read.map_err(|_| ApiError::BodyTimedOut(BODY_TIMEOUT.as_secs()))?.map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    ApiError::TooLarge
+                } else {
+                    ApiError::bad_request("the request body could not be read")
+                }
+            })?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }

@@ -55,6 +55,9 @@ pub enum ApiError {
     /// A service or the database does not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// The body took too long to come in.
+    #[error("the request body did not come in within {0} s")]
+    BodyTimedOut(u64),
     /// The answer took too long.
     #[error("the request took longer than {0} s")]
     TimedOut(u64),
@@ -82,6 +85,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::Rejected(rejection) => match rejection {
                 Rejection::Claimed(_) | Rejection::NameTaken(_) => StatusCode::CONFLICT,
@@ -102,6 +106,7 @@ impl ApiError {
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UnsupportedMediaType(_) => "Unsupported Media Type",
             Self::TooLarge => "Request Entity Too Large",
+            Self::BodyTimedOut(_) => "Request Timeout",
             Self::Rejected(_) => "The session was rejected",
             Self::Unavailable(_) | Self::TimedOut(_) => "Service Unavailable",
             Self::Internal(_) => "Internal Server Error",

@@ -19,11 +19,13 @@ mod error;
 mod query;
 mod reports;
 mod schema;
+mod server;
 mod session_template;
 mod tenant;
 mod ui;
+mod watch;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -32,7 +34,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,9 +43,12 @@ use crate::{
     model::{options::Options, session::Name},
 };
 
+use actor::Actor;
 use endpoint::Endpoint;
 pub use error::ApiError;
 use reports::Reports;
+pub use server::Limits;
+use watch::Watch;
 
 /// Largest body of most requests: a template with every node of a large machine by name.
 const BODY_BYTES_MAX: usize = 2 << 20;
@@ -60,6 +65,7 @@ pub struct ApiState {
     pool: db::Pool,
     admit: Arc<Admit>,
     reports: Reports,
+    watch: Watch,
     waiting: Arc<Notify>,
     ui: Arc<ui::Shared>,
 }
@@ -69,7 +75,8 @@ impl ApiState {
     /// session that waits for admission.
     pub fn new(pool: db::Pool, admit: Arc<Admit>, waiting: Arc<Notify>) -> Self {
         let reports = Reports::start(pool.clone());
-        Self { pool, admit, reports, waiting, ui: Arc::default() }
+        let watch = Watch::new(pool.clone(), CancellationToken::new());
+        Self { pool, admit, reports, watch, waiting, ui: Arc::default() }
     }
 
     /// BOS's options as they are now.
@@ -99,13 +106,16 @@ fn name_in_path(name: &str) -> Result<Name, ApiError> {
     })
 }
 
-/// Answers requests until `stop`, and then those that have begun.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
+/// Answers requests until `stop`, and then those that have begun; streams of events end at once.
+pub async fn serve(listener: TcpListener, state: ApiState, limits: Limits, stop: CancellationToken) {
+    let watch = state.watch.clone();
+    let ending = stop.clone();
+    tokio::spawn(async move {
+        ending.cancelled().await;
+        watch.stop();
+    });
     let router = router(state).layer(Extension(stop.clone()));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    server::serve(listener, router, limits, stop).await;
 }
 
 /// Every endpoint that is documented.
@@ -182,9 +192,44 @@ async fn guard(request: Request, next: Next) -> Response {
     let admits = ["/plan", "/sessions", "/sessiontemplates", "valid"].iter().any(|part| path.contains(part));
     let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
     let asks_options = request.method() == Method::OPTIONS;
-    match tokio::time::timeout(timeout, next.run(request)).await {
+    let asked = Asked::of(&request);
+    let response = match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => answer_options(asks_options, response),
         Err(_) => ApiError::TimedOut(timeout.as_secs()).into_response(),
+    };
+    asked.tell(&response);
+    response
+}
+
+/// What was asked, and by whom: kept in the log for whatever may have changed something.
+struct Asked {
+    actor: Actor,
+    method: Method,
+    path: String,
+    begun: Instant,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            actor: Actor::of(request.headers()),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Neither queries nor bodies: nobody knows what is in them. Nodes report by the thousand, each by its own path.
+    fn tell(&self, response: &Response) {
+        let (actor, method, path, status) =
+            (&self.actor.0, &self.method, &self.path, response.status().as_u16());
+        let milliseconds = self.begun.elapsed().as_millis();
+        let by_node = *method == Method::PATCH && path.contains("/components/");
+        if method.is_safe() || by_node {
+            tracing::debug!(actor, %method, path, status, milliseconds, "asked");
+        } else {
+            tracing::info!(actor, %method, path, status, milliseconds, "asked");
+        }
     }
 }
 

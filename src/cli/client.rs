@@ -14,6 +14,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer: admission of a large machine asks several services.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// Longest stream; after it another is opened.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A stream that says nothing for so long is dead: the server shows every 15 s that it is alive.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// Where bosun's API is.
 #[derive(Args, Debug, Clone)]
 pub struct ClientArgs {
@@ -105,13 +110,24 @@ impl Client {
         self.send::<Value>(Method::DELETE, path, &[], None).await.map(drop)
     }
 
-    async fn send<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> Result<T, CliError> {
+    /// Opens a stream of events; they come as they happen, after the one with this number. None: there will be none.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn stream(&self, path: &[&str], after: i64) -> Result<Option<Lines>, CliError> {
+        let url = self.url(path, &[]);
+        let request = self.http.get(url.clone()).header("bosun-actor", &self.actor);
+        let request = request.header("accept", "text/event-stream").header("last-event-id", after);
+        let answer =
+            request.timeout(STREAM_TIMEOUT).send().await.map_err(|error| self.unreachable(&error))?;
+        match answer.status().as_u16() {
+            200 => Ok(Some(Lines { answer, rest: Vec::new() })),
+            204 => Ok(None),
+            _ => self.read::<Value>(&url, answer).await.map(|_| None),
+        }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(self.prefix).extend(path);
@@ -119,17 +135,32 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let unreachable = |error: reqwest::Error| CliError::Unreachable {
-            url: self.base.to_string(),
-            cause: innermost(&error),
-        };
+        url
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+        CliError::Unreachable { url: self.base.to_string(), cause: innermost(error) }
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<T, CliError> {
+        let url = self.url(path, query);
         let mut request = self.http.request(method, url.clone()).header("bosun-actor", &self.actor);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.read(&url, answer).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, url: &Url, answer: reqwest::Response) -> Result<T, CliError> {
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let bytes = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         if !status.is_success() {
             let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
             return Err(CliError::Refused {
@@ -146,6 +177,29 @@ impl Client {
         let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };
         serde_json::from_slice(bytes)
             .map_err(|error| CliError::Unreadable { url: url.to_string(), cause: error.to_string() })
+    }
+}
+
+/// The lines of a stream.
+#[derive(Debug)]
+pub struct Lines {
+    answer: reqwest::Response,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line; none at the end, and when the stream broke or fell silent.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            match tokio::time::timeout(SILENCE_MAX, self.answer.chunk()).await {
+                Ok(Ok(Some(bytes))) => self.rest.extend(bytes),
+                _ => return None,
+            }
+        }
     }
 }
 

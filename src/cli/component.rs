@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
+    listing,
     output::{self, Column, OutputArgs},
 };
 
@@ -14,6 +15,10 @@ use super::{
 pub enum ComponentCommand {
     /// List components
     List(ListArgs),
+    /// Show a component
+    Show(ShowArgs),
+    /// Show which session holds which component
+    Claims(ClaimsArgs),
     /// Show what sessions did with a component, newest first
     History(HistoryArgs),
 }
@@ -30,6 +35,36 @@ pub struct ListArgs {
     /// Only components in this phase
     #[arg(long, value_parser = ["powering_off", "powering_on", "configuring"])]
     pub phase: Option<String>,
+    /// How the list is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun component show`
+#[derive(Args, Debug, Clone)]
+pub struct ShowArgs {
+    /// The component
+    pub name: String,
+    /// How the component is printed
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The server
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `bosun component claims`
+#[derive(Args, Debug, Clone)]
+pub struct ClaimsArgs {
+    /// Only what this session holds
+    #[arg(long)]
+    pub session: Option<String>,
+    /// Only what another session waits for
+    #[arg(long)]
+    pub wanted: bool,
     /// How the list is printed
     #[command(flatten)]
     pub output: OutputArgs,
@@ -75,6 +110,30 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
                 Column::Text("ERROR"),
             ];
             let keys = ["name", "status", "phase", "enabled", "session", "last_action", "error"];
+            output::print(args.output.output, &value, || {
+                output::table(&columns, output::rows(&value, &keys))
+            })?;
+        }
+        ComponentCommand::Show(args) => {
+            let value: Value = Client::new(&args.client)?.get(&["components", &args.name], &[]).await?;
+            output::print(args.output.output, &value, || output::yaml(&value))?;
+        }
+        ComponentCommand::Claims(args) => {
+            let client = Client::new(&args.client)?;
+            let mut filters: Vec<_> =
+                args.session.as_deref().map(|session| ("session", session)).into_iter().collect();
+            if args.wanted {
+                filters.push(("wanted", "true"));
+            }
+            let value = listing::claims(&client, &filters).await?;
+            let columns = [
+                Column::Text("COMPONENT"),
+                Column::Text("SESSION"),
+                Column::Text("STATE"),
+                Column::Text("PHASE"),
+                Column::Text("WANTED BY"),
+            ];
+            let keys = ["component", "session", "state", "phase", "wanted_by"];
             output::print(args.output.output, &value, || {
                 output::table(&columns, output::rows(&value, &keys))
             })?;

@@ -5,7 +5,9 @@
 pub mod client;
 pub mod component;
 pub mod error;
+pub mod event;
 pub mod follow;
+pub mod listing;
 pub mod output;
 pub mod plan;
 pub mod progress;

@@ -9,19 +9,16 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
+    event::{self, EventsArgs},
     follow::{self, Followed},
+    listing::{self, ListingArgs, ResultsArgs},
     output::{self, Column, Format, OutputArgs},
     plan::RequestArgs,
     progress::Progress,
     selection, summary,
-    view::{EventView, SessionView},
+    view::SessionView,
 };
 use crate::model::xname::pattern;
-
-/// How often new events are asked for.
-const EVENT_INTERVAL: Duration = Duration::from_millis(500);
-/// Most events of one page.
-const EVENT_PAGE: usize = 1_000;
 
 /// `bosun session …`
 #[derive(Subcommand, Debug, Clone)]
@@ -40,6 +37,12 @@ pub enum SessionCommand {
     Steps(NamedArgs),
     /// Show a session's narrative
     Events(EventsArgs),
+    /// Show what became of components in steps
+    Results(ResultsArgs),
+    /// Show who was left out, and why
+    Skips(ListingArgs),
+    /// Show the calls that changed the world
+    Effects(ListingArgs),
     /// Send the components that failed back to work, from the step that failed
     Retry(RetryArgs),
     /// Leave components out: they go no further
@@ -130,25 +133,6 @@ pub struct WaitArgs {
     #[arg(long, value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// How the session is printed
-    #[command(flatten)]
-    pub output: OutputArgs,
-    /// The server
-    #[command(flatten)]
-    pub client: ClientArgs,
-}
-
-/// `bosun session events`
-#[derive(Args, Debug, Clone)]
-pub struct EventsArgs {
-    /// The session
-    pub name: String,
-    /// Only events after this number
-    #[arg(long, default_value_t = 0, value_name = "SEQ")]
-    pub after: i64,
-    /// Go on until the session's end
-    #[arg(long, short)]
-    pub follow: bool,
-    /// How events are printed
     #[command(flatten)]
     pub output: OutputArgs,
     /// The server
@@ -248,7 +232,10 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
             output::print(args.output.output, &value, || summary::steps(&steps))?;
             Ok(Exit::Done)
         }
-        SessionCommand::Events(args) => events(args).await,
+        SessionCommand::Events(args) => event::run(args).await,
+        SessionCommand::Results(args) => listing::results(args).await,
+        SessionCommand::Skips(args) => listing::skips(args).await,
+        SessionCommand::Effects(args) => listing::effects(args).await,
         SessionCommand::Retry(args) => {
             let mut body = plain("retry", args.reason.as_ref());
             body["components"] = json!(chosen(args.components.as_ref())?);
@@ -327,43 +314,6 @@ async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
     let view: SessionView = read(&value)?;
     output::print(args.output.output, &value, || summary::session(&view))?;
     Ok(Exit::Done)
-}
-
-async fn events(args: &EventsArgs) -> Result<Exit, CliError> {
-    let client = Client::new(&args.client)?;
-    let mut after = args.after;
-    let mut all = Vec::new();
-    loop {
-        let before_end = args.follow && !is_over(&client, &args.name).await?;
-        let page: Vec<Value> =
-            client.get(&["sessions", &args.name, "events"], &[("after", after.to_string().as_str())]).await?;
-        let full = page.len() >= EVENT_PAGE;
-        for value in page {
-            let event: EventView = read(&value)?;
-            after = event.seq;
-            match args.output.output {
-                Format::Table => output::write(&summary::event(&event))?,
-                Format::Json if args.follow => output::write(&format!("{value}\n"))?,
-                Format::Json | Format::Yaml => all.push(value),
-            }
-        }
-        if full {
-            continue;
-        }
-        if !before_end {
-            break;
-        }
-        tokio::time::sleep(EVENT_INTERVAL).await;
-    }
-    if args.output.output != Format::Table && !(args.follow && args.output.output == Format::Json) {
-        output::print(args.output.output, &Value::Array(all), String::new)?;
-    }
-    Ok(Exit::Done)
-}
-
-async fn is_over(client: &Client, name: &str) -> Result<bool, CliError> {
-    let value: Value = client.get(&["sessions", name], &[("brief", "true")]).await?;
-    Ok(value["state"] == "ended")
 }
 
 async fn simple(args: &CommandArgs, kind: &str) -> Result<Exit, CliError> {

@@ -167,3 +167,53 @@ pub(super) async fn record(
     }
     Ok(())
 }
+
+/// A component that a session holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimLine {
+    /// The component's id.
+    pub xname: String,
+    /// The session's number.
+    pub session_id: i64,
+    /// The session's name.
+    pub session: String,
+    /// Where it is, as `SessionState::label`.
+    pub state: String,
+    /// What is being done with the component, in BOS's word.
+    pub phase: String,
+    /// The session that waits for it.
+    pub wanted_by: Option<String>,
+}
+
+/// Which claims are asked for; all that are set must hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClaimFilter<'a> {
+    /// Held by the session of this name.
+    pub session: Option<&'a str>,
+    /// Only those that somebody waits for.
+    pub wanted: bool,
+    /// After this component.
+    pub after: Option<&'a str>,
+    /// At most so many (10,000).
+    pub limit: i64,
+}
+
+/// Who holds what, by component.
+pub async fn page(conn: &mut Connection, filter: ClaimFilter<'_>) -> Result<Vec<ClaimLine>, DbError> {
+    sqlx::query_as!(
+        ClaimLine,
+        r#"select xname as "xname!", session_id as "session_id!", session as "session!", state as "state!",
+                  phase as "phase!", wanted_by as "wanted_by?"
+             from claims
+            where ($1::text is null or session = $1) and (not $2 or wanted_by is not null)
+              and ($3::text is null or xname > $3)
+            order by xname limit $4"#,
+        filter.session,
+        filter.wanted,
+        filter.after,
+        filter.limit.clamp(1, 10_000)
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list claims"))
+}

@@ -1,6 +1,6 @@
 //! Hints: notifications that something happened. They may be lost, so whoever waits polls as well.
 
-use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 
 use crate::model::session::SessionId;
 
@@ -8,11 +8,14 @@ use super::{
     DbError,
     error::doing,
     lease::{self, Beat, Lease},
-    pool::{CONNECT_TIMEOUT, options},
+    pool::{CONNECT_TIMEOUT, Pool, options},
 };
 
 /// Where the launcher, and admission, are told of sessions.
 const LAUNCHER_CHANNEL: &str = "bosun_launcher";
+
+/// Where it is told of whatever is written into the narrative of sessions.
+const EVENT_CHANNEL: &str = "bosun_event";
 
 /// What was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Heard {
     Reports(Vec<i32>),
     /// A session was admitted, ended, or has a command: look for what is to be done.
     Launcher,
+    /// A session has new events.
+    Events(SessionId),
     /// The connection broke and was made again: anything may have been missed.
     Gap,
 }
@@ -44,11 +49,21 @@ impl Listener {
         Self::of(url, LAUNCHER_CHANNEL, "bosun launcher").await
     }
 
+    /// Listens for events of any session, on a connection of its own to where the pool's go.
+    pub async fn of_events(pool: &Pool) -> Result<Self, DbError> {
+        let options = pool.connect_options().as_ref().clone().application_name("bosun events");
+        Self::on(options, EVENT_CHANNEL).await
+    }
+
     async fn of(url: &str, channel: &str, application_name: &str) -> Result<Self, DbError> {
+        Self::on(options(url, application_name)?, channel).await
+    }
+
+    async fn on(options: PgConnectOptions, channel: &str) -> Result<Self, DbError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_with(options(url, application_name)?)
+            .connect_with(options)
             .await
             .map_err(doing("connect to listen"))?;
         let mut inner = PgListener::connect_with(&pool).await.map_err(doing("listen"))?;
@@ -71,6 +86,9 @@ impl Listener {
 fn read(notification: &PgNotification) -> Heard {
     if notification.channel() == LAUNCHER_CHANNEL {
         return Heard::Launcher;
+    }
+    if notification.channel() == EVENT_CHANNEL {
+        return notification.payload().parse().map_or(Heard::Gap, |id| Heard::Events(SessionId(id)));
     }
     match notification.payload().strip_prefix("report ") {
         Some(ids) => Heard::Reports(ids.split(',').filter_map(|id| id.parse().ok()).collect()),

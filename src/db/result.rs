@@ -6,7 +6,12 @@ use crate::model::{
     Timestamp, plan::StepNo, reason::Reason, result::FactKind, session::SessionId, verb::Decision,
 };
 
-use super::{Connection, DbError, error::doing, error_text, label};
+use super::{
+    Connection, DbError,
+    cursor::{Cursor, Page},
+    error::doing,
+    error_text, label,
+};
 
 /// A fact with component numbers, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,42 +108,80 @@ pub struct ResultLine {
 /// Which results are wanted; all that are set must hold.
 #[derive(Debug, Clone, Default)]
 pub struct ResultFilter<'a> {
-    /// Of this step.
+    /// Of this step, or of the steps that every boot set calls so.
     pub step: Option<&'a str>,
     /// Of this kind.
     pub kind: Option<FactKind>,
     /// Of this component.
     pub xname: Option<&'a str>,
-    /// Skip so many.
-    pub offset: i64,
+    /// After this line.
+    pub after: Cursor,
     /// At most so many (10,000).
     pub limit: i64,
 }
 
-/// A session's results, one line per component, oldest first.
+/// A session's results, one line per component, oldest first. As many rows are unnested as are shown, and at most two
+/// full ones more.
 pub async fn page(
     conn: &mut Connection,
     session: &SessionId,
     filter: &ResultFilter<'_>,
-) -> Result<Vec<ResultLine>, DbError> {
-    sqlx::query_as!(
-        ResultLine,
-        r#"select xname as "xname!", step as "step!", run as "run!", result as "result!", attempts as "attempts!",
-                  reason, error, decision, at as "at!", seq as "seq!"
-             from step_result
-            where session_id = $1 and ($2::text is null or step = $2) and ($3::text is null or result = $3)
-              and ($4::text is null or xname = $4)
-            order by seq, step_no, component_id offset $5 limit $6"#,
+) -> Result<Page<ResultLine>, DbError> {
+    let limit = filter.limit.clamp(1, 10_000);
+    let rows = sqlx::query!(
+        r#"with who as (select component_id from component where xname = $4),
+           meant as (
+             select r.seq, r.part, r.at, r.step_no, r.run, r.kind, r.attempts, r.error_no, r.decision, r.component_ids,
+                    sum(case when $4::text is null then cardinality(r.component_ids) else 1 end)
+                      over (order by r.seq, r.part) as so_far
+               from step_result_batch r
+              where r.session_id = $1 and (r.seq, r.part) >= ($5, $6)
+                and ($2::text is null
+                     or r.step_no in (select step_no from step
+                                       where session_id = $1 and (name = $2 or split_part(name, '/', 2) = $2)))
+                and ($3::text is null or r.kind = $3)
+                and ($4::text is null or (select component_id from who) = any (r.component_ids))),
+           shown as materialized (
+             select * from meant where so_far - cardinality(component_ids) <= $8::int8 + 1000)
+           select c.xname, t.name as step, r.run, r.kind as result, r.attempts, e.code as "reason?", e.text as "error?",
+                  r.decision, r.at, r.seq, r.part::int4 as "part!", u.component_id as "component_id!"
+             from shown r
+             cross join lateral unnest(r.component_ids) u(component_id)
+             join component c on c.component_id = u.component_id
+             join step t on t.session_id = $1 and t.step_no = r.step_no
+             left join error_text e on e.session_id = $1 and e.error_no = r.error_no
+            where (r.seq, r.part, u.component_id) > ($5, $6, $7)
+              and ($4::text is null or u.component_id = (select component_id from who))
+            order by r.seq, r.part, u.component_id limit $8"#,
         session.0,
         filter.step,
         filter.kind.map(|kind| kind.label()),
         filter.xname,
-        filter.offset.max(0),
-        filter.limit.clamp(0, 10_000),
+        filter.after.seq,
+        i16::try_from(filter.after.part).unwrap_or(i16::MAX),
+        filter.after.component,
+        limit + 1,
     )
     .fetch_all(conn)
     .await
-    .map_err(doing("list results"))
+    .map_err(doing("list results"))?;
+    let lines = rows.into_iter().map(|row| {
+        let cursor = Cursor { seq: row.seq, part: row.part, component: row.component_id };
+        let line = ResultLine {
+            xname: row.xname,
+            step: row.step,
+            run: row.run,
+            result: row.result,
+            attempts: row.attempts,
+            reason: row.reason,
+            error: row.error,
+            decision: row.decision,
+            at: row.at,
+            seq: row.seq,
+        };
+        (cursor, line)
+    });
+    Ok(Page::of(lines, limit))
 }
 
 /// Equal failures of a session: one line.

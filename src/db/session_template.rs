@@ -114,6 +114,47 @@ pub async fn get_version(
     label::read_json("a session template", content)
 }
 
+/// A version of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionLine {
+    /// Its number.
+    pub version: i64,
+    /// Whether the name stands for it now.
+    pub is_current: bool,
+    /// When this content was first kept, under whatever name.
+    pub created_at: Timestamp,
+    /// How many sessions were made from it under this name.
+    pub sessions: i64,
+    /// When the last of them was asked for.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The versions that [`get_version`] finds, the newest first; at most 1,000.
+pub async fn versions(conn: &mut Connection, tenant: &str, name: &str) -> Result<Vec<VersionLine>, DbError> {
+    sqlx::query_as!(
+        VersionLine,
+        r#"with used as (
+             select session_template_version_id as version, count(*) as sessions, max(created_at) as last_used_at
+               from session
+              where tenant = $1 and split_part(template_name, '@', 1) = $2 and session_template_version_id is not null
+              group by session_template_version_id),
+           now as (
+             select session_template_version_id as version from session_template where tenant = $1 and name = $2)
+           select v.session_template_version_id as version, n.version is not null as "is_current!", v.created_at,
+                  coalesce(u.sessions, 0) as "sessions!", u.last_used_at
+             from (select version from used union select version from now) m
+             join session_template_version v on v.session_template_version_id = m.version
+             left join used u on u.version = m.version
+             left join now n on n.version = m.version
+            order by v.session_template_version_id desc limit 1000"#,
+        tenant,
+        name
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("list the versions of a session template"))
+}
+
 /// All templates of a tenant (`None`: of everybody), by name.
 pub async fn list(conn: &mut Connection, tenant: Option<&str>) -> Result<Vec<StoredTemplate>, DbError> {
     let rows = sqlx::query!(

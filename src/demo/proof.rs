@@ -85,14 +85,15 @@ fn judge(
 
 async fn failed_to_go_off(client: &Client, session: &str) -> anyhow::Result<BTreeSet<String>> {
     let mut failed = BTreeSet::new();
-    for page in 0..PAGES_MAX {
-        let offset = (page * 1_000).to_string();
-        let query = [("outcome", "failed"), ("offset", offset.as_str())];
-        let lines: Vec<Value> = client.get(&["sessions", session, "results"], &query).await?;
-        let off =
-            lines.iter().filter(|line| line["step"].as_str().is_some_and(|step| step.ends_with("power_off")));
-        failed.extend(off.filter_map(|line| line["component"].as_str().map(str::to_owned)));
-        if lines.len() < 1_000 {
+    let mut after = None;
+    for _ in 0..PAGES_MAX {
+        let mut query = vec![("outcome", "failed"), ("step", "power_off")];
+        query.extend(after.as_deref().map(|after| ("after", after)));
+        let page: Value = client.get(&["sessions", session, "results"], &query).await?;
+        let lines = page["results"].as_array().into_iter().flatten();
+        failed.extend(lines.filter_map(|line| line["component"].as_str().map(str::to_owned)));
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
             break;
         }
     }

@@ -261,7 +261,7 @@ impl Driver {
                 Heard::Reports(components) => reported.extend(components),
                 Heard::Command => command = true,
                 Heard::Gap => everything = true,
-                Heard::Launcher => {}
+                Heard::Launcher | Heard::Events(_) => {}
             }
         }
         if everything {

@@ -1,5 +1,9 @@
 //! The APIs over HTTP, with a real database, a simulated machine and real workers.
 
+mod events;
+mod listings;
+mod slow;
+
 use std::time::{Duration, Instant};
 
 use bosun::db;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 36] = [
     "",
     "demo",
     "dev",
@@ -23,6 +23,9 @@ const COMMANDS: [&str; 31] = [
     "session wait",
     "session steps",
     "session events",
+    "session results",
+    "session skips",
+    "session effects",
     "session retry",
     "session skip",
     "session cancel",
@@ -35,6 +38,8 @@ const COMMANDS: [&str; 31] = [
     "template validate",
     "template delete",
     "component list",
+    "component show",
+    "component claims",
     "component history",
     "step restart",
     "step skip",

@@ -28,13 +28,15 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const ROLES: [&str; 8] = ["main", "lib", "serve", "worker", "dev", "demo", "config", "telemetry"];
 
 /// A library, and where it is at home: rooms (`db/`) and files.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("sqlx", &["db/"]),
     ("reqwest", &["clients/", "cli/client.rs", "sim/node.rs"]),
     ("object_store", &["clients/s3.rs"]),
     ("kube", &["clients/kubernetes.rs"]),
     ("k8s_openapi", &["clients/kubernetes.rs"]),
     ("axum", &["api/", "sim/"]),
+    ("hyper", &["api/server.rs"]),
+    ("hyper_util", &["api/server.rs"]),
     ("petgraph", &["plan/"]),
     ("clap", &["cli/", "config/", "main.rs", "/settings.rs"]),
     (

@@ -31,7 +31,7 @@ pub mod answer;
 mod component;
 mod component_view;
 mod options;
-mod session;
+pub mod session;
 mod session_template;
 mod session_view;
 pub mod shape;

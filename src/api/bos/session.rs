@@ -288,7 +288,10 @@ async fn delete_many(
 }
 
 /// What is not over is cancelled: nothing that nobody can see any more goes on acting.
-async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 503 when the database does not answer.
+pub async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) -> Result<(), ApiError> {
     for session in sessions.iter().filter(|session| session.state != SessionState::Ended) {
         let waited = session.state == SessionState::Waiting
             && db::session::reject(conn, &session.id, "deleted before it was admitted").await?;
@@ -300,7 +303,7 @@ async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) 
             kind: CommandKind::Cancel,
             step: None,
             components: Vec::new(),
-            reason: Some("deleted through /v2".to_owned()),
+            reason: Some("the session was deleted".to_owned()),
         };
         db::command::insert(conn, &session.id, &cancel, &actor.0).await?;
     }

@@ -288,6 +288,18 @@ pub const TEMPLATE_LINE: Shape = Shape::Named(
     ]),
 );
 
+/// A version of a session template.
+pub const TEMPLATE_VERSION: Shape = Shape::Named(
+    "SessionTemplateVersion",
+    &Shape::Object(&[
+        required("version", &COUNT),
+        required("is_current", &Shape::Boolean),
+        required("created_at", &Shape::Moment),
+        required("sessions", &COUNT),
+        required("last_used_at", &MAYBE_MOMENT),
+    ]),
+);
+
 /// What is found wrong with a session template.
 pub const FINDINGS: Shape = Shape::Named(
     "TemplateFindings",

@@ -1,14 +1,17 @@
 //! Our own API: what `bosun`'s client commands use. Sessions with any operation, plans, steps, history, commands.
 
 pub mod answer;
+mod claim;
 pub(super) mod command;
 mod component;
 mod effect;
 mod event;
+mod page;
 mod plan;
 mod result;
 mod session;
 mod session_template;
+mod skip;
 pub(super) mod view;
 
 use axum::extract::State;
@@ -27,12 +30,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         own,
         session::endpoints(),
         result::endpoints(),
+        skip::endpoints(),
         effect::endpoints(),
         event::endpoints(),
         command::endpoints(),
         plan::endpoints(),
         session_template::endpoints(),
         component::endpoints(),
+        claim::endpoints(),
     ]
     .concat()
 }

@@ -3,14 +3,14 @@
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
-use super::{answer, session};
+use super::{answer, page, session};
 use crate::{
     api::{
         ApiError, ApiState,
         body::Json,
         endpoint::{Endpoint, Parameter, parameter},
         query::Query,
-        schema::{Shape, text},
+        schema::{Shape, required, text},
     },
     db::{
         self,
@@ -19,18 +19,19 @@ use crate::{
     model::result::FactKind,
 };
 
-/// Most lines of one page.
-const PAGE_MAX: i64 = 1_000;
 /// What is said of a component.
 pub const OUTCOME: Shape = Shape::Word(&["succeeded", "failed", "skipped", "sent_back", "passed", "noticed"]);
 
 const FILTERS: &[Parameter] = &[
-    parameter("step", &text(255), "Only of this step"),
+    parameter("step", &text(255), "Only of this step, by its name or by what every boot set calls it"),
     parameter("outcome", &OUTCOME, "Only of this outcome"),
     parameter("component", &text(127), "Only of this component"),
-    parameter("offset", &Shape::Integer { min: 0, max: i64::MAX }, "Pass over so many"),
-    parameter("page_size", &Shape::Integer { min: 1, max: PAGE_MAX }, "At most so many"),
 ];
+
+const PAGE: Shape = Shape::Named(
+    "ResultPage",
+    &Shape::Object(&[required("results", &Shape::Many(&answer::RESULT)), required("next", &page::NEXT)]),
+);
 
 /// What is below `/bosun/v1`.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -41,7 +42,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             "What became of components in steps, oldest first",
         )
         .query(FILTERS)
-        .answer(200, &Shape::Many(&answer::RESULT))
+        .query(page::PARAMETERS)
+        .answer(200, &PAGE)
         .errors(&[404]),
     ]
 }
@@ -50,7 +52,7 @@ async fn results(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     query: Query,
-) -> Result<Json<Vec<Value>>, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     let kind = match query.text("outcome") {
         None => None,
         Some(label) => Some(serde_json::from_value::<FactKind>(json!(label)).map_err(|_| {
@@ -59,20 +61,18 @@ async fn results(
             ))
         })?),
     };
-    let filter = ResultFilter {
-        step: query.text("step"),
-        kind,
-        xname: query.text("component"),
-        offset: query.number("offset", 0, i64::MAX)?.unwrap_or(0),
-        limit: query.number("page_size", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX),
-    };
+    let (after, limit) = page::wanted(&query)?;
+    let filter =
+        ResultFilter { step: query.text("step"), kind, xname: query.text("component"), after, limit };
     let mut conn = db::acquire(&state.pool).await?;
     let session = session::find(&mut conn, &name).await?;
-    let lines = db::result::page(&mut conn, &session.id, &filter).await?;
-    Ok(Json::ok(lines.iter().map(result_line).collect()))
+    let found = db::result::page(&mut conn, &session.id, &filter).await?;
+    Ok(Json::ok(json!({
+        "results": found.lines.iter().map(line).collect::<Vec<_>>(), "next": page::next(found.next),
+    })))
 }
 
-fn result_line(line: &ResultLine) -> Value {
+fn line(line: &ResultLine) -> Value {
     json!({
         "component": line.xname, "step": line.step, "run": line.run, "outcome": line.result,
         "attempts": line.attempts, "reason": line.reason, "error": line.error, "decision": line.decision,

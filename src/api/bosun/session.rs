@@ -3,6 +3,7 @@
 use axum::{
     extract::{Path, State},
     http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::{
         ApiError, ApiState,
         actor::Actor,
         body::{Json, JsonBody},
+        bos,
         endpoint::{Endpoint, parameter},
         query::Query,
         refuse_while_parked,
@@ -102,6 +104,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .query(&[full, parameter("brief", &Shape::Boolean, "Leave out who failed why")])
             .answer(200, &answer::SESSION)
             .errors(&[404]),
+        Endpoint::delete("/sessions/{name}", delete, "Delete a session; one that still runs is cancelled")
+            .describe("Its history stays.")
+            .empty(204)
+            .errors(&[404]),
         Endpoint::get("/sessions/{name}/steps", steps, "The steps of a session")
             .answer(200, &answer::STEPS)
             .errors(&[404]),
@@ -182,6 +188,17 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
     let mut conn = db::acquire(&state.pool).await?;
     let sessions = db::session::list(&mut conn, &filter).await?;
     Ok(Json::ok(sessions.iter().map(view::line).collect()))
+}
+
+async fn delete(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    actor: Actor,
+) -> Result<Response, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let session = find(&mut conn, &name).await?;
+    bos::session::remove(&mut conn, &[session], &actor).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn steps(

@@ -41,6 +41,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             .path_shape("name", &NAME_AND_VERSION)
             .empty(204)
             .errors(&[404]),
+        Endpoint::get(
+            "/templates/{name}/versions",
+            versions,
+            "The versions of a session template, newest first",
+        )
+        .describe("The one its name stands for, and those that sessions were made from.")
+        .answer(200, &Shape::Many(&answer::TEMPLATE_VERSION))
+        .errors(&[404]),
         Endpoint::post(
             "/templates/{name}/validate",
             validate,
@@ -94,6 +102,24 @@ async fn find(conn: &mut db::Connection, wanted: &str) -> Result<StoredTemplate,
 async fn one(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     Ok(Json::ok(with_version(&find(&mut conn, &name).await?)))
+}
+
+async fn versions(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let mut conn = db::acquire(&state.pool).await?;
+    let versions = db::session_template::versions(&mut conn, "", &name).await?;
+    if versions.is_empty() {
+        return Err(ApiError::NotFound(format!("session template '{name}' does not exist")));
+    }
+    let shown = versions.iter().map(|line| {
+        json!({
+            "version": line.version, "is_current": line.is_current, "created_at": line.created_at,
+            "sessions": line.sessions, "last_used_at": line.last_used_at,
+        })
+    });
+    Ok(Json::ok(shown.collect()))
 }
 
 async fn put(

@@ -8,7 +8,7 @@ use crate::support::{app::fast, server::Server};
 const JSON: &str = "application/json";
 
 /// Every path that takes a body.
-const TAKERS: [(Method, &str); 11] = [
+const TAKERS: [(Method, &str); 14] = [
     (Method::POST, "/v2/sessions"),
     (Method::PATCH, "/v2/sessions/s"),
     (Method::PUT, "/v2/sessiontemplates/t"),
@@ -20,6 +20,9 @@ const TAKERS: [(Method, &str); 11] = [
     (Method::PATCH, "/v2/options"),
     (Method::POST, "/bosun/v1/sessions"),
     (Method::POST, "/bosun/v1/plan"),
+    (Method::POST, "/bosun/v1/sessions/s/commands"),
+    (Method::PUT, "/bosun/v1/templates/t"),
+    (Method::POST, "/v2/applystaged"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +146,26 @@ async fn hostile_paths_and_queries_are_refused() {
         ("/v2/components?ids=&session=s", 400),
         ("/v2/components?session='%20or%201=1", 400),
         ("/bosun/v1/nothing", 404),
+        ("/bosun/v1/sessions/%ff", 400),
+        ("/bosun/v1/sessions/s%00", 400),
+        ("/bosun/v1/sessions/none/results", 404),
+        ("/bosun/v1/sessions/none/skips", 404),
+        ("/bosun/v1/sessions/none/effects", 404),
+        ("/bosun/v1/sessions/none/events", 404),
+        ("/bosun/v1/sessions/none/commands", 404),
+        ("/bosun/v1/sessions?state=over", 400),
+        ("/bosun/v1/sessions?max=0", 400),
+        ("/bosun/v1/sessions?max=99999999999999999999", 400),
+        ("/bosun/v1/sessions/none?full=yes", 400),
+        ("/bosun/v1/sessions/none/results?after=%F0%9F%92%A9", 400),
+        ("/bosun/v1/sessions/none/events?after=-1", 400),
+        ("/bosun/v1/claims?wanted=perhaps", 400),
+        ("/bosun/v1/claims?page_size=1e3", 400),
+        ("/bosun/v1/components/none/history", 404),
+        ("/bosun/v1/components/none/history?max=101", 400),
+        ("/bosun/v1/templates/none@x", 400),
+        ("/bosun/v1/templates/none@99999999999999999999", 400),
+        ("/bosun/v1/templates/none/versions", 404),
     ];
     for (path, expected) in refused {
         let (status, text) = server.raw(Method::GET, path, "", "").await;
