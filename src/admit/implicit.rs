@@ -26,7 +26,7 @@ use crate::{
         event::{EventKind, NewEvent},
         options::Options,
         plan::{Plan, UnknownPolicy},
-        session::Outcome,
+        session::{OnConflict, Outcome},
         session_template::{BootSet, Configuration, SessionTemplate},
     },
     plan::{Binding, BoundBootSet, Mistake, compile, hash, join, workflow::Declared},
@@ -119,17 +119,23 @@ impl Admit {
             plan,
             skips: sorted.skips,
             event: NewEvent { kind: EventKind::Admitted, actor: Some(actor), data },
+            // What a client wants of a component now counts, whoever holds it.
+            on_conflict: OnConflict::Preempt,
             origin: Origin::Wishes(wishes.iter().map(|wish| (wish.component, wish.version)).collect()),
         };
         match db::admission::admit(&self.pool, admission).await {
-            Ok(db::admission::Admitted::Session(id)) => Ok(Gathered::Admitted(Admitted {
-                id,
-                members,
-                skipped,
-                outcome: (members == 0).then_some(Outcome::NothingToDo),
-                notes: Vec::new(),
-            })),
-            Ok(db::admission::Admitted::Claimed(_))
+            Ok(db::admission::Admitted::Session(id) | db::admission::Admitted::TakingOver(id, _)) => {
+                Ok(Gathered::Admitted(Admitted {
+                    id,
+                    members,
+                    skipped,
+                    outcome: (members == 0).then_some(Outcome::NothingToDo),
+                    waits: false,
+                    claimed: Vec::new(),
+                    notes: Vec::new(),
+                }))
+            }
+            Ok(db::admission::Admitted::Claimed(_) | db::admission::Admitted::Waiting(..))
             | Err(db::DbError::Conflict { .. } | db::DbError::NotFound { .. }) => Ok(Gathered::Changed),
             Err(error) => Err(error.into()),
         }

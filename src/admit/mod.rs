@@ -13,7 +13,7 @@ use crate::{
         limit::Dialect,
         plan::{Plan, UnknownPolicy},
         reason::ReasonCode,
-        session::{Name, Outcome, SessionId},
+        session::{Name, OnConflict, Outcome, SessionId},
     },
     plan::workflow::Workflows,
 };
@@ -97,6 +97,8 @@ pub struct SessionRequest {
     pub api: Api,
     /// What is done with a node that is on while nobody knows what it runs; none: the API's default.
     pub unknown: Option<UnknownPolicy>,
+    /// What is done where other sessions hold components of it.
+    pub on_conflict: OnConflict,
     /// Who asks.
     pub actor: String,
 }
@@ -112,6 +114,10 @@ pub struct Admitted {
     pub skipped: BTreeMap<ReasonCode, usize>,
     /// Set when it is over already: everybody was left out.
     pub outcome: Option<Outcome>,
+    /// It is not admitted yet: it waits for the sessions in `claimed`.
+    pub waits: bool,
+    /// Sessions that still hold components of it, and give them to it.
+    pub claimed: Vec<Claim>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -150,6 +156,14 @@ impl Admit {
     /// The services, for whoever reports on their health.
     pub fn services(&self) -> &Services {
         &self.services
+    }
+}
+
+/// In `/v2` the newer session takes over, as in BOS; in our own API nothing is taken from anybody by mistake.
+pub fn default_on_conflict(api: Api) -> OnConflict {
+    match api {
+        Api::V2 => OnConflict::Preempt,
+        Api::Bosun => OnConflict::Reject,
     }
 }
 

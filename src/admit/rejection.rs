@@ -52,7 +52,9 @@ pub enum Rejection {
     #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))]
     Plan(Vec<Mistake>),
     /// Others hold components of it.
-    #[error("{}; wait for it, cancel it, or leave these components out", holders(.0))]
+    #[error(
+        "{}; take them over (preempt), wait, skip them, or cancel what holds them", holders(.0)
+    )]
     Claimed(Vec<Claim>),
     /// A session of this name exists.
     #[error("session '{0}' exists already; choose another name")]
@@ -77,6 +79,25 @@ pub struct Claim {
     pub session: String,
     /// What it holds of what was asked for, in natural order.
     pub components: Vec<Xname>,
+    /// It holds nothing yet: it came first, and waits for them.
+    pub waits: bool,
+}
+
+impl Claim {
+    /// In words: who holds or waits for how many, and for which.
+    pub fn told(&self) -> String {
+        let mut names = xname::fold(&self.components);
+        if names.len() > SHOWN_CHARS_MAX {
+            names.truncate(SHOWN_CHARS_MAX);
+            names.push('…');
+        }
+        let components = match self.components.len() {
+            1 => "1 component".to_owned(),
+            count => format!("{count} components"),
+        };
+        let verb = if self.waits { "came first and waits for" } else { "holds" };
+        format!("session '{}' {verb} {components}: {names}", self.session)
+    }
 }
 
 impl Rejection {
@@ -123,19 +144,7 @@ impl From<DbError> for Rejection {
 const SHOWN_CHARS_MAX: usize = 2_000;
 
 fn holders(claims: &[Claim]) -> String {
-    let each = claims.iter().map(|claim| {
-        let mut names = xname::fold(&claim.components);
-        if names.len() > SHOWN_CHARS_MAX {
-            names.truncate(SHOWN_CHARS_MAX);
-            names.push('…');
-        }
-        let components = match claim.components.len() {
-            1 => "1 component".to_owned(),
-            count => format!("{count} components"),
-        };
-        format!("session '{}' holds {components}: {names}", claim.session)
-    });
-    each.collect::<Vec<_>>().join("; ")
+    claims.iter().map(Claim::told).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -145,11 +154,12 @@ mod tests {
     #[test]
     fn a_conflict_names_holder_and_components() {
         let components = vec!["x1000c0s0b0n0".parse().unwrap(), "x1000c0s0b0n1".parse().unwrap()];
-        let claimed = Rejection::Claimed(vec![Claim { session: "night".to_owned(), components }]);
+        let claimed =
+            Rejection::Claimed(vec![Claim { session: "night".to_owned(), components, waits: false }]);
         assert_eq!(
             claimed.to_string(),
-            "session 'night' holds 2 components: x1000c0s0b0n[0-1]; wait for it, cancel it, or leave these \
-             components out"
+            "session 'night' holds 2 components: x1000c0s0b0n[0-1]; take them over (preempt), wait, skip them, or \
+             cancel what holds them"
         );
     }
 }

@@ -75,8 +75,8 @@ impl Admit {
         let readmitted =
             db::admission::readmit_failed(&self.pool, session.id, components, command, request.actor.clone());
         match readmitted.await? {
-            db::admission::Admitted::Session(id) => Ok(Retried { id, xnames }),
             db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
+            _ => Ok(Retried { id: session.id, xnames }),
         }
     }
 }

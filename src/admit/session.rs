@@ -1,6 +1,6 @@
 //! Admits a session, or shows what it would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -16,14 +16,17 @@ use crate::{
         event::{EventKind, NewEvent},
         plan::Plan,
         reason::{Reason, ReasonCode},
-        selection::{ComponentNumbers, Selection},
-        session::{Outcome, SessionId},
+        selection::{ComponentNumbers, Selection, Skipped},
+        session::{OnConflict, Outcome, SessionId},
         xname::Xname,
     },
 };
 
+/// How often those that others have claimed in the meantime are left out as well.
+const SKIP_ROUNDS_MAX: usize = 5;
+
 impl Admit {
-    /// Admits a session: all of it, or nothing.
+    /// Admits a session: all of it, or nothing. One that may wait for others is kept, and admitted when it is its turn.
     ///
     /// # Errors
     /// What is wrong, with what, and what to do next. Nothing was changed anywhere.
@@ -44,7 +47,7 @@ impl Admit {
         };
         let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
         let mut conn = db::acquire(&self.pool).await?;
-        let claimed = named(db::admission::holders(&mut conn, &ids).await?, &members(&plan));
+        let claimed = named(db::admission::holders(&mut conn, &ids).await?, &names_of(&plan));
         drop(conn);
         let skipped = skipped_names(&resolved.selection);
         Ok(Preview { plan, plan_hash, skipped, claimed, notes: resolved.selection.notes })
@@ -60,38 +63,80 @@ impl Admit {
                 "a staged session waits to be applied; nothing was changed".to_owned(),
             ));
         }
-        let resolved = self.resolve(&request).await?;
+        let mut resolved = self.resolve(&request).await?;
         let numbers = self.numbers(&resolved.selection.ids().collect::<Vec<_>>()).await?;
-        let skipped = resolved.selection.skips_by_reason();
-        let notes = resolved.selection.notes.clone();
-        let skips = skips(&resolved.selection, &numbers);
-        let event = event(&request, &resolved);
-        let new = new_session(&request);
-        let member_count = resolved.selection.member_count();
-        let (plan, plan_hash) = match member_count {
-            0 => self.nothing(&request),
-            _ => self.compile(&request, &resolved, &numbers)?,
+        for _ in 0..SKIP_ROUNDS_MAX {
+            match self.admit_resolved(&request, &resolved, &numbers, waiting).await {
+                Err(Rejection::Claimed(claims)) if request.on_conflict == OnConflict::Skip => {
+                    leave_out(&mut resolved.selection, &claims);
+                }
+                other => return other,
+            }
+        }
+        self.admit_resolved(&request, &resolved, &numbers, waiting).await
+    }
+
+    async fn admit_resolved(
+        &self,
+        request: &SessionRequest,
+        resolved: &Resolved<'_>,
+        numbers: &ComponentNumbers,
+        waiting: Option<SessionId>,
+    ) -> Result<Admitted, Rejection> {
+        let members = resolved.selection.member_count();
+        let (plan, plan_hash) = match members {
+            0 => self.nothing(request),
+            _ => self.compile(request, resolved, numbers)?,
         };
-        let outcome = (member_count == 0).then_some(Outcome::NothingToDo);
-        let names = members(&plan);
+        let names = names_of(&plan);
         let admission = Admission {
-            new,
+            new: new_session(request),
             waiting,
             template: resolved.template.clone(),
             workflow: resolved.declared.text.clone(),
             plan,
             plan_hash,
-            skips,
-            event,
+            skips: skips(&resolved.selection, numbers),
+            on_conflict: request.on_conflict,
+            event: event(request, resolved),
             origin: Origin::Request,
         };
-        match db::admission::admit(&self.pool, admission).await.map_err(|error| conflict(error, &request))? {
-            db::admission::Admitted::Session(id) => {
-                Ok(Admitted { id, members: member_count, skipped, outcome, notes })
+        let admitted =
+            db::admission::admit(&self.pool, admission).await.map_err(|error| conflict(error, request))?;
+        let (id, holders, waits) = match admitted {
+            db::admission::Admitted::Session(id) => (id, Vec::new(), false),
+            db::admission::Admitted::TakingOver(id, holders) => (id, holders, false),
+            db::admission::Admitted::Waiting(id, holders) => (id, holders, true),
+            db::admission::Admitted::Claimed(holders) => {
+                return Err(Rejection::Claimed(named(holders, &names)));
             }
-            db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
-        }
+        };
+        let claimed = named(holders, &names);
+        let mut notes = resolved.selection.notes.clone();
+        let what = if waits { "waits" } else { "takes over" };
+        notes.extend(claimed.iter().map(|claim| format!("{what}: {}", claim.told())));
+        Ok(Admitted {
+            id,
+            members,
+            skipped: resolved.selection.skips_by_reason(),
+            outcome: (members == 0).then_some(Outcome::NothingToDo),
+            waits,
+            claimed,
+            notes,
+        })
     }
+}
+
+/// Leaves out what others hold.
+fn leave_out(selection: &mut Selection, claims: &[Claim]) {
+    let held: BTreeSet<Xname> = claims.iter().flat_map(|claim| claim.components.iter().copied()).collect();
+    for boot_set in &mut selection.boot_sets {
+        let (out, members) = boot_set.members.iter().partition(|xname| held.contains(xname));
+        boot_set.members = members;
+        let skipped = |xname: Xname| Skipped { reason: ReasonCode::Claimed, id: xname.to_string() };
+        boot_set.skipped.extend(Vec::into_iter(out).map(skipped));
+    }
+    selection.notes.extend(claims.iter().map(|claim| format!("left out: {}", claim.told())));
 }
 
 fn conflict(error: db::DbError, request: &SessionRequest) -> Rejection {
@@ -111,9 +156,18 @@ fn new_session(request: &SessionRequest) -> NewSession {
         limit: request.limit.clone(),
         include_disabled: request.include_disabled,
         stage: request.stage,
-        request: request.unknown.map_or_else(|| json!({}), |unknown| json!({ "unknown": unknown })),
+        request: kept(request),
         actor: request.actor.clone(),
     }
+}
+
+/// What else was asked for: what a session that waits is admitted with.
+fn kept(request: &SessionRequest) -> serde_json::Value {
+    let mut kept = json!({ "on_conflict": request.on_conflict });
+    if let Some(unknown) = request.unknown {
+        kept["unknown"] = json!(unknown);
+    }
+    kept
 }
 
 /// The first line of the narrative.
@@ -158,7 +212,7 @@ fn skipped_names(selection: &Selection) -> Vec<(String, ReasonCode, Vec<String>)
 }
 
 /// Who the numbers of a plan's members are.
-pub(super) fn members(plan: &Plan) -> BTreeMap<i32, Xname> {
+pub(super) fn names_of(plan: &Plan) -> BTreeMap<i32, Xname> {
     plan.members.iter().map(|member| (member.component.0, member.xname)).collect()
 }
 
@@ -168,7 +222,7 @@ pub(super) fn named(holders: Vec<db::admission::Holder>, names: &BTreeMap<i32, X
         let mut components: Vec<Xname> =
             holder.components.iter().filter_map(|number| names.get(number).copied()).collect();
         components.sort_unstable();
-        Claim { session: holder.session, components }
+        Claim { session: holder.session, components, waits: holder.waits }
     };
     holders.into_iter().map(claim).collect()
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Admit, Rejection, SessionRequest,
+    Admit, Rejection, SessionRequest, default_on_conflict,
     desired_state::Desired,
     session::{named, skips},
 };
@@ -159,12 +159,13 @@ impl Admit {
             plan_hash: hash(&plan),
             plan,
             skips: sorted.skips,
+            on_conflict: default_on_conflict(new.api),
             event: NewEvent { kind: EventKind::Admitted, actor: Some(new.actor.clone()), data },
             origin: Origin::Staged,
         };
         match db::admission::admit(&self.pool, admission).await {
-            Ok(db::admission::Admitted::Session(_)) => Ok(()),
             Ok(db::admission::Admitted::Claimed(holders)) => Err(Rejection::Claimed(named(holders, &names))),
+            Ok(_) => Ok(()),
             Err(db::DbError::Conflict { .. }) => Err(Rejection::NameTaken(new.name.to_string())),
             Err(error) => Err(error.into()),
         }

@@ -1,12 +1,15 @@
-//! Admits the sessions that wait: those of `/v2`, which answers before anything is resolved.
+//! Admits the sessions that wait: those of `/v2`, which answers before anything is resolved, and those that let others
+//! finish first.
 //!
 //! First come first served: while a service that the first one needs is down, those behind it wait too, or they could
-//! take its components. Nobody waits for ever: after [`super::AdmitSettings::service_patience`] a session is rejected.
+//! take its components. Nobody waits for a service for ever: after [`super::AdmitSettings::service_patience`] a session is
+//! rejected. One that waits for other sessions holds nothing, and waits as long as they last; those behind it that want
+//! some of the same wait for it, the others do not.
 
-use super::{APPLIES, Admit, Rejection, SessionRequest};
+use super::{APPLIES, Admit, Rejection, SessionRequest, default_on_conflict};
 use crate::{
     db::{self, session::Session},
-    model::plan::UnknownPolicy,
+    model::{plan::UnknownPolicy, session::OnConflict},
 };
 
 /// What a pass over the waiting sessions did.
@@ -34,20 +37,23 @@ impl Admit {
         for id in waiting {
             let mut conn = db::acquire(&self.pool).await?;
             let session = db::session::get_by_id(&mut conn, &id).await?;
+            if !db::admission::waits_for(&mut conn, &id).await?.is_empty() {
+                continue;
+            }
             drop(conn);
             let patient = (session.now - session.created_at)
                 .to_std()
                 .is_ok_and(|waited| waited < self.settings.service_patience);
             let asked = request(&session);
             let done = if asked.stage {
-                self.stage(&session, &asked).await.map(drop)
+                self.stage(&session, &asked).await.map(|_| false)
             } else if session.new.request.get(APPLIES).is_some() {
-                self.apply(&session).await
+                self.apply(&session).await.map(|()| false)
             } else {
-                self.admit(asked, Some(session.id)).await.map(drop)
+                self.admit(asked, Some(session.id)).await.map(|admitted| admitted.waits)
             };
             match done {
-                Ok(()) => pass.admitted += 1,
+                Ok(waits) => pass.admitted += usize::from(!waits),
                 Err(error @ Rejection::Database(_)) => return Err(error),
                 Err(error) if error.is_temporary() && patient => {
                     pass.waits_for = Some(error.to_string());
@@ -71,6 +77,8 @@ impl Admit {
 fn request(session: &Session) -> SessionRequest {
     let new = &session.new;
     let unknown = new.request.get("unknown").cloned();
+    let on_conflict = new.request.get("on_conflict").cloned();
+    let on_conflict = on_conflict.and_then(|asked| serde_json::from_value::<OnConflict>(asked).ok());
     SessionRequest {
         name: new.name.clone(),
         tenant: new.tenant.clone(),
@@ -81,6 +89,7 @@ fn request(session: &Session) -> SessionRequest {
         stage: new.stage,
         api: new.api,
         unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
+        on_conflict: on_conflict.unwrap_or_else(|| default_on_conflict(new.api)),
         actor: new.actor.clone(),
     }
 }

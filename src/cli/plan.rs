@@ -29,6 +29,10 @@ pub struct RequestArgs {
     /// What is done with a node that is on while nobody knows what it runs: leave or reboot
     #[arg(long, value_name = "POLICY", value_parser = ["leave", "reboot"])]
     pub unknown: Option<String>,
+    /// What is done where another session holds components: reject this one (as it is without), wait until they are free,
+    /// skip them, or take them over (preempt)
+    #[arg(long, value_name = "WHAT", value_parser = ["reject", "wait", "skip", "preempt"])]
+    pub on_conflict: Option<String>,
 }
 
 impl RequestArgs {
@@ -47,6 +51,9 @@ impl RequestArgs {
         }
         if let Some(unknown) = &self.unknown {
             body["unknown"] = json!(unknown);
+        }
+        if let Some(on_conflict) = &self.on_conflict {
+            body["on_conflict"] = json!(on_conflict);
         }
         Ok(body)
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     output::{Column, table},
-    view::{ErrorView, EventView, SessionView, StepView},
+    view::{ErrorView, EventView, HandOverView, SessionView, StepView},
 };
 use crate::model::session::SessionState;
 
@@ -23,6 +23,7 @@ pub fn session(view: &SessionView) -> String {
     if !view.errors.is_empty() {
         let _ = write!(text, "\n{}", errors(&view.errors));
     }
+    text.push_str(&hand_overs(view));
     let next = next_commands(view);
     if !next.is_empty() {
         let _ = write!(text, "\n{next}");
@@ -98,6 +99,21 @@ fn errors(errors: &[ErrorView]) -> String {
         vec![error.step.clone(), error.count.to_string(), error.error.clone(), error.components.clone()]
     };
     table(&columns, errors.iter().map(row))
+}
+
+/// What it waits for, and what others wait for.
+fn hand_overs(view: &SessionView) -> String {
+    let line = |hand_over: &HandOverView| {
+        let HandOverView { from, to, count, components } = hand_over;
+        if *to == view.name {
+            format!("waits for {count} that session {from} holds: {components}\n")
+        } else {
+            format!(
+                "gives {count} to session {to}, as soon as the calls that cover them have ended: {components}\n"
+            )
+        }
+    };
+    view.hand_overs.iter().map(line).collect()
 }
 
 /// What the operator may type next: nothing where all is well.

@@ -32,6 +32,18 @@ pub struct SessionView {
     pub steps: Vec<StepView>,
     #[serde(default)]
     pub errors: Vec<ErrorView>,
+    #[serde(default)]
+    pub hand_overs: Vec<HandOverView>,
+}
+
+/// Components that one session still holds and gives to another.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the keys are described with the API that writes them")]
+pub struct HandOverView {
+    pub from: String,
+    pub to: String,
+    pub count: i64,
+    pub components: String,
 }
 
 /// A step of a session.

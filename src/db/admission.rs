@@ -3,12 +3,14 @@
 //! The transaction runs in a task of its own: a client that hangs up drops the handler's future, and a `begin` that is
 //! dropped half-way would poison the pool.
 
+use std::collections::BTreeMap;
+
 use crate::model::{
     artifacts::BootArtifacts,
     command::CommandRequest,
     event::NewEvent,
     plan::{PLAN_FORMAT, Plan, UnknownPolicy},
-    session::{Name, SessionId},
+    session::{Name, OnConflict, SessionId},
     session_template::SessionTemplate,
     verb::{Goal, Verb},
 };
@@ -23,12 +25,20 @@ use super::{
 
 pub use super::{claim::Holder, session::NewSession, session_component_batch::Skip};
 
+/// How often a transaction that ran into a deadlock is begun anew.
+const TRIES_MAX: usize = 4;
+
 /// What came of an admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
     /// It is done; the launcher has been told.
     Session(SessionId),
-    /// Nothing was written: others hold components of it.
+    /// It is done, but for components that these still hold: each is the session's as soon as its holder has brought it to
+    /// where it can be given. Nothing is begun with it before.
+    TakingOver(SessionId, Vec<Holder>),
+    /// It waits for these, and holds nothing meanwhile.
+    Waiting(SessionId, Vec<Holder>),
+    /// Nothing was written: others hold components of it, or came first and wait for them.
     Claimed(Vec<Holder>),
 }
 
@@ -49,6 +59,9 @@ pub struct Admission {
     pub plan_hash: String,
     /// Who was left out.
     pub skips: Vec<Skip>,
+    /// What is done where others hold components of it. [`OnConflict::Skip`] is the caller's business: here it is as
+    /// [`OnConflict::Reject`], and says who is to be left out.
+    pub on_conflict: OnConflict,
     /// The first line of the narrative.
     pub event: NewEvent,
     /// What its components' records are to say of it.
@@ -79,23 +92,69 @@ impl Origin {
 }
 
 /// Admits a session: all of it, or nothing. [`DbError::Conflict`]: its name is taken, or it does not wait any more.
+///
+/// This is also the one way to take components over from other sessions (law 9): with [`OnConflict::Preempt`] free
+/// components are claimed and the others marked as wanted, in the same transaction. Whoever has a plan for components that
+/// somebody may hold calls it so: sessions of `/v2`, and what a component that a client enables becomes.
 pub async fn admit(pool: &Pool, admission: Admission) -> Result<Admitted, DbError> {
     let pool = pool.clone();
     let task = tokio::spawn(async move {
-        let mut tx = pool.begin().await.map_err(doing("admit a session"))?;
-        let admitted = admit_in(&mut tx, &admission).await?;
-        match admitted {
-            Admitted::Session(_) => tx.commit().await,
-            Admitted::Claimed(_) => tx.rollback().await,
+        for _ in 1..TRIES_MAX {
+            match admit_once(&pool, &admission).await {
+                // A checkpoint of a holder locks rows in another order.
+                Err(error) if error.is_deadlock() => {}
+                other => return other,
+            }
         }
-        .map_err(doing("admit a session"))?;
-        Ok(admitted)
+        admit_once(&pool, &admission).await
     });
     task.await.expect("nothing in an admission panics")
 }
 
+async fn admit_once(pool: &Pool, admission: &Admission) -> Result<Admitted, DbError> {
+    let mut tx = pool.begin().await.map_err(doing("admit a session"))?;
+    let admitted = admit_in(&mut tx, admission).await?;
+    let Admitted::Claimed(holders) = admitted else {
+        tx.commit().await.map_err(doing("admit a session"))?;
+        return Ok(admitted);
+    };
+    tx.rollback().await.map_err(doing("admit a session"))?;
+    match admission.on_conflict {
+        OnConflict::Wait => wait(pool, admission, holders).await,
+        _ => Ok(Admitted::Claimed(holders)),
+    }
+}
+
+/// Keeps a session that waits for others, and its place among those that wait.
+async fn wait(pool: &Pool, admission: &Admission, holders: Vec<Holder>) -> Result<Admitted, DbError> {
+    let Admission { new, waiting, plan, .. } = admission;
+    let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
+    let mut tx = pool.begin().await.map_err(doing("let a session wait"))?;
+    claim::lock(&mut tx).await?;
+    let id = match waiting {
+        Some(id) => still_waiting(&mut tx, *id, &new.name).await?.0,
+        None => session::insert_waiting(&mut tx, new).await?,
+    };
+    let names: Vec<String> = holders.iter().map(|holder| format!("'{}'", holder.session)).collect();
+    claim::wait_for(&mut tx, id, &ids, &format!("waits for {}", names.join(", "))).await?;
+    tx.commit().await.map_err(doing("let a session wait"))?;
+    Ok(Admitted::Waiting(id, holders))
+}
+
+/// For whom a session that was found to have to wait still waits; nobody: it may be admitted, as far as is known. One
+/// that has not been found to have to is to be tried.
+pub async fn waits_for(conn: &mut Connection, id: &SessionId) -> Result<Vec<Holder>, DbError> {
+    let Some(ids) = claim::waited_for(conn, *id).await? else { return Ok(Vec::new()) };
+    let before = claim::waiting_before(conn, *id, &ids).await?;
+    if !before.is_empty() {
+        return Ok(before);
+    }
+    claim::holders(conn, *id, &ids).await
+}
+
 async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitted, DbError> {
-    let Admission { new, waiting, template, workflow, plan, plan_hash, skips, event, origin } = admission;
+    let Admission { new, waiting, template, workflow, plan, plan_hash, skips, on_conflict, event, origin } =
+        admission;
     let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
     let slices: Vec<i16> = plan.members.iter().map(|member| member.slice.0).collect();
     claim::lock(conn).await?;
@@ -106,10 +165,18 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
         Some(id) => still_waiting(conn, *id, &new.name).await?,
         None => (session::insert_waiting(conn, new).await?, new.name.to_string()),
     };
-    let holders = claim::take_all(conn, id, &ids, origin.last_action()).await?;
-    if !holders.is_empty() {
-        return Ok(Admitted::Claimed(holders));
-    }
+    let action = origin.last_action();
+    let takes_over = *on_conflict == OnConflict::Preempt;
+    let holders = if takes_over {
+        claim::take_over(conn, id, &ids, action).await?
+    } else {
+        let before = claim::waiting_before(conn, id, &ids).await?;
+        let holders = if before.is_empty() { claim::take_all(conn, id, &ids, action).await? } else { before };
+        if !holders.is_empty() {
+            return Ok(Admitted::Claimed(holders));
+        }
+        holders
+    };
     lock_records(conn, &ids, skips, origin).await?;
     let configurations: Vec<Option<&str>> = plan.slices.iter().map(|s| s.configuration.as_deref()).collect();
     let booted = or_nothing(conn, &numbers).await?;
@@ -133,7 +200,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     sqlx::query!(
         "with started as (
            update session
-              set state = case when $13 then 'ended' else 'running' end,
+              set state = case when $13 then 'ended' else 'running' end, reason = null,
                   outcome = case when $13 then 'nothing_to_do' end, skipped = case when $13 then $5 else 0 end,
                   started_at = case when $13 then clock_timestamp() end,
                   ended_at = case when $13 then clock_timestamp() end, session_template_version_id = $2, workflow_version_id = $3, members = $4,
@@ -141,6 +208,7 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
                   service_patience = make_interval(secs => $9), admitted_at = clock_timestamp()
             where session_id = $1
            returning session_id),
+         waited as (delete from waiting_component_batch where session_id = $1),
          lease as (insert into session_lease (session_id) select session_id from started),
          narrative as (
            insert into event (session_id, seq, at, epoch, kind, actor, data)
@@ -160,13 +228,24 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
         plan.service_patience.as_secs_f64(),
         event.kind.label(),
         event.actor,
-        event.data,
+        told(event, &holders),
         plan.members.is_empty(),
     )
     .fetch_optional(conn)
     .await
     .map_err(doing("admit a session"))?;
-    Ok(Admitted::Session(id))
+    Ok(if holders.is_empty() { Admitted::Session(id) } else { Admitted::TakingOver(id, holders) })
+}
+
+/// The first line's particulars, with who is asked to give how many.
+fn told(event: &NewEvent, holders: &[Holder]) -> serde_json::Value {
+    let mut data = event.data.clone();
+    if !holders.is_empty() {
+        let asked: BTreeMap<&str, usize> =
+            holders.iter().map(|holder| (holder.session.as_str(), holder.components.len())).collect();
+        data["takes_over"] = serde_json::json!(asked);
+    }
+    data
 }
 
 /// Locks the records of everybody who is named, ascending, where those left out are written as well. Takes the wishes of
@@ -275,8 +354,8 @@ pub async fn readmit_failed(
         let mut tx = pool.begin().await.map_err(doing("retry a session"))?;
         let admitted = readmit_in(&mut tx, session, &components, &request, &actor).await?;
         match admitted {
-            Admitted::Session(_) => tx.commit().await,
             Admitted::Claimed(_) => tx.rollback().await,
+            _ => tx.commit().await,
         }
         .map_err(doing("retry a session"))?;
         Ok(admitted)

@@ -1,11 +1,12 @@
 //! Claims: `component_progress.claimed_by`, taken together with what admission writes into `component`.
 //!
 //! Claims are taken under one lock of all admissions, ascending, and only where they are free; so two admissions never
-//! deadlock, and nobody gets half of what was asked for: whoever gets fewer rolls back.
+//! deadlock, and nobody gets half of what was asked for: whoever gets fewer rolls back. An admission that takes over
+//! marks the rest as wanted; its holder's checkpoint gives it away (see [`super::checkpoint`]).
 
 use crate::model::session::SessionId;
 
-use super::{Connection, DbError, error::doing};
+use super::{Connection, DbError, error::doing, hand_over};
 
 /// Who holds components that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Holder {
     pub session: String,
     /// What it holds of what was asked for.
     pub components: Vec<i32>,
+    /// It holds nothing yet: it came first, and waits for them.
+    pub waits: bool,
 }
 
 /// What a session writes into the records of the components it claims. Parallel arrays, one entry per slice.
@@ -31,6 +34,9 @@ pub(super) struct Wish<'a> {
 
 /// The number of the lock that all admissions take in turn; arbitrary, and never to be changed.
 const ADMISSION_LOCK: i64 = 0x626f_7375_6e01;
+
+/// How often what is free and what is held is looked at in turn: holders give back in the meantime.
+const LOOKS_MAX: usize = 5;
 
 const GONE: &str = "a component of the session (deleted a moment ago; ask again)";
 
@@ -56,8 +62,7 @@ pub(super) async fn take_all(
     ids: &[i32],
     action: Option<&str>,
 ) -> Result<Vec<Holder>, DbError> {
-    // Twice: what its holder gave back during the first look is free at the second.
-    for _ in 0..2 {
+    for _ in 0..LOOKS_MAX {
         if take(conn, session, ids, action).await? == ids.len() {
             return Ok(Vec::new());
         }
@@ -67,6 +72,125 @@ pub(super) async fn take_all(
         }
     }
     Err(DbError::NotFound { what: GONE.to_owned() })
+}
+
+/// Claims what is free, and asks its holders for the rest. Says who they are.
+pub(super) async fn take_over(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+    action: Option<&str>,
+) -> Result<Vec<Holder>, DbError> {
+    for _ in 0..LOOKS_MAX {
+        let taken = take(conn, session, ids, action).await?;
+        if taken == ids.len() {
+            return Ok(Vec::new());
+        }
+        let wanted = want(conn, session, ids).await?;
+        let count: usize = wanted.iter().map(|wanted| wanted.holder.components.len()).sum();
+        if taken + count == ids.len() {
+            let holders: Vec<(SessionId, usize)> =
+                wanted.iter().map(|wanted| (wanted.id, wanted.holder.components.len())).collect();
+            let losers: Vec<i64> = wanted.iter().flat_map(|wanted| wanted.losers.clone()).collect();
+            hand_over::ask(conn, session, &holders, &losers).await?;
+            return Ok(wanted.into_iter().map(|wanted| wanted.holder).collect());
+        }
+    }
+    Err(DbError::NotFound { what: GONE.to_owned() })
+}
+
+struct Wanted {
+    id: SessionId,
+    holder: Holder,
+    /// Sessions that wanted some of it before: they get nothing of it any more.
+    losers: Vec<i64>,
+}
+
+/// Marks what others hold as wanted by the session.
+async fn want(conn: &mut Connection, session: SessionId, ids: &[i32]) -> Result<Vec<Wanted>, DbError> {
+    let rows = sqlx::query!(
+        r#"with held as materialized (
+             select p.component_id, p.claimed_by, nullif(p.wanted_by, $1) as loser
+               from unnest($2::int4[]) w(component_id)
+               join lateral (
+                 select x.component_id, x.claimed_by, x.wanted_by from component_progress x
+                  where x.component_id = w.component_id and x.claimed_by is not null and x.claimed_by <> $1
+                    for update) p on true),
+           wanted as (
+             update component_progress p set wanted_by = $1 from held where p.component_id = held.component_id)
+           select s.session_id, s.name, array_agg(h.component_id order by h.component_id) as "components!",
+                  coalesce(array_agg(distinct h.loser) filter (where h.loser is not null), '{}') as "losers!"
+             from held h join session s on s.session_id = h.claimed_by
+            group by s.session_id, s.name order by s.session_id"#,
+        session.0,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("ask for components"))?;
+    let wanted = rows.into_iter().map(|row| Wanted {
+        id: SessionId(row.session_id),
+        holder: Holder { session: row.name, components: row.components, waits: false },
+        losers: row.losers,
+    });
+    Ok(wanted.collect())
+}
+
+/// Sessions that came earlier and wait for any of these components.
+pub(super) async fn waiting_before(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+) -> Result<Vec<Holder>, DbError> {
+    let rows = sqlx::query!(
+        r#"select s.name, array_agg(u.component_id order by u.component_id) as "components!"
+             from waiting_component_batch b
+             join session s on s.session_id = b.session_id and s.state = 'waiting' and s.deleted_at is null
+             cross join lateral unnest(b.component_ids) u(component_id)
+             join unnest($2::int4[]) w(component_id) on w.component_id = u.component_id
+            where b.session_id < $1
+            group by s.session_id, s.name order by s.session_id"#,
+        session.0,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("look who waits for components"))?;
+    let holder = |name, components| Holder { session: name, components, waits: true };
+    Ok(rows.into_iter().map(|row| holder(row.name, row.components)).collect())
+}
+
+/// Keeps what a session waits for, and says so.
+pub(super) async fn wait_for(
+    conn: &mut Connection,
+    session: SessionId,
+    ids: &[i32],
+    why: &str,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "with kept as (
+           insert into waiting_component_batch (session_id, component_ids) values ($1, $2)
+           on conflict (session_id) do update set component_ids = excluded.component_ids)
+         update session set reason = $3 where session_id = $1 and state = 'waiting'",
+        session.0,
+        ids,
+        why
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("keep what a session waits for"))?;
+    Ok(())
+}
+
+/// What a session waits for; none if it has not been found to have to.
+pub(super) async fn waited_for(
+    conn: &mut Connection,
+    session: SessionId,
+) -> Result<Option<Vec<i32>>, DbError> {
+    sqlx::query_scalar!("select component_ids from waiting_component_batch where session_id = $1", session.0)
+        .fetch_optional(conn)
+        .await
+        .map_err(doing("look what a session waits for"))
 }
 
 /// Claims what is free; the number that is the session's afterwards.
@@ -86,7 +210,7 @@ async fn take(
                     for update) p on true),
            taken as (
              update component_progress p
-                set claimed_by = $1, wanted_by = null, session_id = $1, phase = '',
+                set claimed_by = $1, wanted_by = null, handed_over_at = null, session_id = $1, phase = '',
                     last_action = coalesce($3::text, (select r.action from component_record r
                                                  where $3::text is null and r.component_id = p.component_id), ''),
                     last_action_failed = false, power_on_attempts = 0, power_off_graceful_attempts = 0,
@@ -126,7 +250,8 @@ pub(super) async fn holders(
     .fetch_all(conn)
     .await
     .map_err(doing("look who holds components"))?;
-    Ok(rows.into_iter().map(|row| Holder { session: row.name, components: row.components }).collect())
+    let holder = |name, components| Holder { session: name, components, waits: false };
+    Ok(rows.into_iter().map(|row| holder(row.name, row.components)).collect())
 }
 
 /// Writes what the session wants into the records of its components; `ids` ascending, each with its slice.

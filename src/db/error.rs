@@ -73,6 +73,12 @@ impl DbError {
         }
     }
 
+    /// Whether Postgres gave it up so that another one could go on.
+    pub(super) fn is_deadlock(&self) -> bool {
+        let Self::Query { cause, .. } = self else { return false };
+        cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+    }
+
     /// Whether a unique key refused the statement, and which.
     pub(super) fn unique_key(&self) -> Option<&str> {
         let Self::Query { cause, .. } = self else { return None };

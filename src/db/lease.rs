@@ -105,7 +105,9 @@ pub async fn take(
                 and l.takeovers < l.max_takeovers
                 and (s.state in ('running', 'cancelling')
                      or s.state <> 'waiting'
-                        and exists (select from command c where c.session_id = $1 and c.obeyed_at is null))
+                        and exists (select from command c where c.session_id = $1 and c.obeyed_at is null)
+                     or s.state in ('paused', 'halted', 'stuck')
+                        and exists (select from hand_over h where h.holder_id = $1 and h.done_at is null))
                 for update of l),
            taken as (
              update session_lease l
@@ -143,6 +145,7 @@ async fn why_not(conn: &mut Connection, session: &SessionId) -> Result<Taken, Db
         r#"select s.state, l.takeovers >= l.max_takeovers as "spent!",
                   case when l.worker is not null and l.valid_until > clock_timestamp() then l.valid_until end as held_until,
                   exists (select from command c where c.session_id = $1 and c.obeyed_at is null) as "commands!",
+                  exists (select from hand_over h where h.holder_id = $1 and h.done_at is null) as "hand_overs!",
                   clock_timestamp() as "now!"
              from session s join session_lease l on l.session_id = s.session_id
             where s.session_id = $1"#,
@@ -156,9 +159,8 @@ async fn why_not(conn: &mut Connection, session: &SessionId) -> Result<Taken, Db
     let needed = match state {
         SessionState::Running | SessionState::Cancelling => true,
         SessionState::Waiting => false,
-        SessionState::Paused | SessionState::Halted | SessionState::Stuck | SessionState::Ended => {
-            row.commands
-        }
+        SessionState::Paused | SessionState::Halted | SessionState::Stuck => row.commands || row.hand_overs,
+        SessionState::Ended => row.commands,
     };
     Ok(match row.held_until {
         Some(until) => Taken::HeldUntil(until),

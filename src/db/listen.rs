@@ -22,6 +22,8 @@ const EVENT_CHANNEL: &str = "bosun_event";
 pub enum Heard {
     /// A command waits for the session's writer.
     Command,
+    /// Somebody wants components of the session, or gave it some.
+    Claims,
     /// These components (numbers) of the session reported.
     Reports(Vec<i32>),
     /// A session was admitted, ended, or has a command: look for what is to be done.
@@ -90,8 +92,9 @@ fn read(notification: &PgNotification) -> Heard {
     if notification.channel() == EVENT_CHANNEL {
         return notification.payload().parse().map_or(Heard::Gap, |id| Heard::Events(SessionId(id)));
     }
-    match notification.payload().strip_prefix("report ") {
-        Some(ids) => Heard::Reports(ids.split(',').filter_map(|id| id.parse().ok()).collect()),
-        None => Heard::Command,
+    match (notification.payload(), notification.payload().strip_prefix("report ")) {
+        (_, Some(ids)) => Heard::Reports(ids.split(',').filter_map(|id| id.parse().ok()).collect()),
+        ("claims", _) => Heard::Claims,
+        _ => Heard::Command,
     }
 }

@@ -18,6 +18,7 @@ pub mod effect;
 mod error;
 pub mod error_text;
 pub mod event;
+pub mod hand_over;
 mod label;
 pub mod lease;
 pub mod listen;

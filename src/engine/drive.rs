@@ -15,14 +15,19 @@ use crate::{
     db::{self, Connection, DbError, lease::Lease, listen::Heard},
     model::{
         Timestamp,
-        command::{Command, CommandKind, CommandRequest, PendingCommand},
+        command::PendingCommand,
         event::{EventKind, NewEvent},
         options::Options,
-        plan::{Ordinal, Plan, StepNo},
+        plan::{Ordinal, Plan},
         session::SessionId,
     },
     plan::flow::{Flow, Input, Output, Pace},
 };
+
+mod claims;
+mod command;
+
+use command::{answers, refusal};
 
 use super::{
     EngineError, EngineSettings, Exit,
@@ -104,6 +109,10 @@ struct Driver {
     heart: Heartbeat,
     clock: Clock,
     ordinals: HashMap<i32, Ordinal>,
+    /// Rows of `hand_over` that are open: what was given is looked for again until nothing is left.
+    asked: Vec<i64>,
+    /// Claims were wanted already when the session was loaded.
+    wanted_before: bool,
     wake: Option<Timestamp>,
     next_poll: Instant,
     last_reports: Instant,
@@ -148,6 +157,8 @@ impl Driver {
             hands,
             heart,
             clock,
+            asked: Vec::new(),
+            wanted_before: remembered.wanted,
             wake: None,
             next_poll: Instant::now() + POLL_INTERVAL,
             last_reports: Instant::now(),
@@ -171,7 +182,7 @@ impl Driver {
                 self.journal.release().await?;
                 return Ok(Exit::Done);
             }
-            if self.flow.mode().waits_for_operator() && self.flow.is_idle() && !self.obey().await? {
+            if self.flow.rests() && !self.obey().await? && !self.heed_claims().await? {
                 self.journal.release().await?;
                 return Ok(Exit::Done);
             }
@@ -189,7 +200,7 @@ impl Driver {
 
     /// Starts with the commands that wait: the retry of a session that had ended has to be known before its end is.
     async fn begin(&mut self) -> Result<(), Halt> {
-        let (mut inputs, mut ids, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut inputs, mut ids, mut refused) = (self.claims().await?, Vec::new(), Vec::new());
         for PendingCommand { id, request, actor } in self.pending().await? {
             match self.understand(&request).await? {
                 Ok(command) => {
@@ -207,11 +218,6 @@ impl Driver {
             commands.push((id, why));
         }
         self.carry_out(outputs, commands, true).await
-    }
-
-    async fn pending(&mut self) -> Result<Vec<PendingCommand>, Halt> {
-        let session = self.journal.session();
-        self.journal.read(async |connection| db::command::pending(connection, &session).await).await
     }
 
     /// Waits for the next thing to happen and takes what arrived together with it.
@@ -244,7 +250,7 @@ impl Driver {
     /// Reads what hints announce, and now and then what none announced.
     async fn follow(&mut self, hints: Vec<Heard>, inputs: &mut Vec<Input>) -> Result<(), Halt> {
         let mut reported: Vec<i32> = Vec::new();
-        let mut command = false;
+        let (mut command, mut claims) = (false, false);
         let mut everything = Instant::now() >= self.next_poll;
         let mut hints = hints;
         if hints.iter().any(|hint| matches!(hint, Heard::Reports(_))) {
@@ -260,6 +266,7 @@ impl Driver {
             match hint {
                 Heard::Reports(components) => reported.extend(components),
                 Heard::Command => command = true,
+                Heard::Claims => claims = true,
                 Heard::Gap => everything = true,
                 Heard::Launcher | Heard::Events(_) => {}
             }
@@ -267,7 +274,7 @@ impl Driver {
         if everything {
             self.next_poll = Instant::now() + POLL_INTERVAL;
             self.heed_options().await?;
-            command = true;
+            (command, claims) = (true, true);
             let waiting = self.flow.awaits_report();
             reported.extend(waiting.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].component.0));
         }
@@ -282,99 +289,13 @@ impl Driver {
             });
             inputs.push(Input::Reported(known.collect()));
         }
+        if claims {
+            inputs.extend(self.claims().await?);
+        }
         if command {
             self.obey().await?;
         }
         Ok(())
-    }
-
-    /// Obeys the commands that wait; whether there were any.
-    async fn obey(&mut self) -> Result<bool, Halt> {
-        let pending = self.pending().await?;
-        let any = !pending.is_empty();
-        for PendingCommand { id, request, actor } in pending {
-            match self.understand(&request).await? {
-                Ok(command) => {
-                    let reason = request.reason.clone();
-                    let outputs = self.flow.feed(self.clock.now(), Input::Command { command, actor, reason });
-                    let answer = answers(&outputs).next().unwrap_or("obeyed").to_owned();
-                    self.carry_out(outputs, vec![(id, answer)], true).await?;
-                }
-                Err(why) => {
-                    let event = refusal(&request, &why, actor);
-                    self.carry_out(vec![Output::Event(event)], vec![(id, why)], true).await?;
-                }
-            }
-        }
-        Ok(any)
-    }
-
-    async fn understand(&mut self, request: &CommandRequest) -> Result<Result<Command, String>, Halt> {
-        if request.kind != CommandKind::RetryPolicy {
-            return Ok(self.read(request));
-        }
-        let asked = &request.components;
-        let policies =
-            self.journal.read(async |conn| db::component::retry_policies(conn, asked).await).await?;
-        let member = |component: &i32| {
-            let policy =
-                policies.binary_search_by_key(component, |(id, _)| *id).map(|at| policies[at].1).ok();
-            Some((*self.ordinals.get(component)?, policy))
-        };
-        Ok(Ok(Command::RetryPolicy { members: asked.iter().filter_map(member).collect() }))
-    }
-
-    fn read(&self, request: &CommandRequest) -> Result<Command, String> {
-        let members: Vec<Ordinal> =
-            request.components.iter().filter_map(|component| self.ordinals.get(component).copied()).collect();
-        if members.is_empty() && !request.components.is_empty() {
-            return Err("none of the components named is in this session".to_owned());
-        }
-        let step = match &request.step {
-            Some(name) => Some(self.step(name, &members)?),
-            None => None,
-        };
-        Ok(match request.kind {
-            CommandKind::Pause => Command::Pause,
-            CommandKind::Resume => Command::Resume,
-            CommandKind::Cancel => Command::Cancel,
-            CommandKind::Retry => Command::Retry { members, from: step },
-            CommandKind::Restart => {
-                Command::Restart { step: step.ok_or("restart needs the name of a step")?, members }
-            }
-            CommandKind::Skip => Command::Skip { members, step },
-            CommandKind::Disable => Command::Disable { members },
-            CommandKind::RetryPolicy => Command::RetryPolicy { members: Vec::new() },
-        })
-    }
-
-    /// The step of this name: `compute/power_off`, or `power_off` where only one boot set is meant.
-    fn step(&self, name: &str, members: &[Ordinal]) -> Result<StepNo, String> {
-        let slice = members.first().map(|ordinal| self.plan.members[ordinal.0 as usize].slice);
-        let matches = |step: &crate::model::plan::Step| {
-            let short = step.name.rsplit('/').next() == Some(name);
-            step.name == name || (short && slice.is_none_or(|slice| slice == step.slice))
-        };
-        let found: Vec<usize> = self
-            .plan
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, step)| matches(step))
-            .map(|(index, _)| index)
-            .collect();
-        match found.as_slice() {
-            [one] => Ok(StepNo(*one as i16)),
-            [] => {
-                let names: Vec<&str> = self.plan.steps.iter().map(|step| step.name.as_str()).collect();
-                Err(format!("there is no step '{name}'; the steps are {}", names.join(", ")))
-            }
-            several => {
-                let names: Vec<&str> =
-                    several.iter().map(|index| self.plan.steps[*index].name.as_str()).collect();
-                Err(format!("'{name}' is the name of several steps; say one of {}", names.join(", ")))
-            }
-        }
     }
 
     /// Makes durable what has to be, then does what follows.
@@ -390,6 +311,7 @@ impl Driver {
             self.clock.heard(at, Instant::now());
         }
         self.wake = None;
+        let released = outputs.iter().any(|output| matches!(output, Output::Release(_)));
         for output in outputs {
             match output {
                 Output::Call { effect, step, rung, members } if issue => {
@@ -403,6 +325,10 @@ impl Driver {
                 Output::Over(_) => self.over = true,
                 _ => {}
             }
+        }
+        if released && !self.asked.is_empty() && !self.flow.is_giving() && !self.over {
+            // Boxed: what is found may release more.
+            Box::pin(self.heed_claims()).await?;
         }
         Ok(())
     }
@@ -433,17 +359,4 @@ fn input(done: Result<Outcome, tokio::task::JoinError>) -> Result<Input, Halt> {
         // A panic in a verb is a defect of ours; the process dies of it and the crash budget counts it.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-/// What the flow answered to commands, in their order.
-fn answers(outputs: &[Output]) -> impl Iterator<Item = &str> {
-    outputs.iter().filter_map(|output| match output {
-        Output::Event(event) if event.kind == EventKind::Command => event.data.get("answer")?.as_str(),
-        _ => None,
-    })
-}
-
-fn refusal(request: &CommandRequest, why: &str, actor: String) -> NewEvent {
-    let data = json!({ "command": request.kind, "answer": why, "refused": true });
-    NewEvent { kind: EventKind::Command, actor: Some(actor), data }
 }

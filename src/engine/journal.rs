@@ -116,6 +116,11 @@ impl Journal {
         self.lease.session()
     }
 
+    /// Under which lease it is written.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
     /// Gives the lease back.
     pub async fn release(&mut self) -> Result<(), Halt> {
         let lease = self.lease.clone();

@@ -22,6 +22,8 @@ pub struct Memory {
     pub plan: Arc<Plan>,
     /// What happened before.
     pub past: Past,
+    /// Whether other sessions want components that this one holds.
+    pub wanted: bool,
     /// What the session is called.
     pub titles: Titles,
     /// The last event.
@@ -84,7 +86,8 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
         last_power: progress
             .iter()
             .filter_map(|row| {
-                Some((ordinal(row.component)?, row.last_power_at.filter(|at| *at < admitted_at)?))
+                let ours_since = row.handed_over_at.map_or(admitted_at, |at| at.max(admitted_at));
+                Some((ordinal(row.component)?, row.last_power_at.filter(|at| *at < ours_since)?))
             })
             .collect(),
         claimed: progress
@@ -93,10 +96,17 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
             .filter_map(|row| ordinal(row.component))
             .collect(),
         retry_policies: policies.into_iter().filter_map(|(id, most)| Some((ordinal(id)?, most))).collect(),
+        // Also those that a third session has taken since: the claims, looked at before anything is done, say so.
+        awaited: progress
+            .iter()
+            .filter(|row| row.claimed_by != Some(*session))
+            .filter_map(|row| ordinal(row.component))
+            .collect(),
     };
     let texts = db::error_text::list(connection, session).await?;
     Ok(Memory {
         past,
+        wanted: progress.iter().any(|row| row.claimed_by == Some(*session) && row.wanted_by.is_some()),
         titles: Titles {
             session: row.new.name.to_string(),
             template: row.new.template_name,

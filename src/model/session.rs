@@ -109,6 +109,33 @@ impl SessionState {
     }
 }
 
+/// What is done where another session holds components of a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The new one is refused, and says who holds what.
+    Reject,
+    /// The new one waits, holding nothing, until all of its components are free; first come, first served.
+    Wait,
+    /// They are left out of the new one.
+    Skip,
+    /// The new one takes them over: their holder begins nothing more with them, and gives each away once the call that
+    /// covers it has settled.
+    Preempt,
+}
+
+impl OnConflict {
+    /// The stable label, as in JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Wait => "wait",
+            Self::Skip => "skip",
+            Self::Preempt => "preempt",
+        }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

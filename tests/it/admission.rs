@@ -9,7 +9,7 @@ use bosun::{
     model::{
         plan::UnknownPolicy,
         reason::ReasonCode,
-        session::{Outcome, SessionState},
+        session::{OnConflict, Outcome, SessionState},
         session_template::SessionTemplate,
     },
     plan::workflow,
@@ -106,6 +106,7 @@ fn request(name: &str, operation: &str, template: &str) -> SessionRequest {
         stage: false,
         api: Api::Bosun,
         unknown: None,
+        on_conflict: OnConflict::Reject,
         actor: "admin".to_owned(),
     }
 }
@@ -296,13 +297,16 @@ async fn waiting_sessions_are_admitted_first_come_first_served() {
     assert_eq!(world.session("first").await.state, SessionState::Waiting);
     world.machine.clear_faults();
     let pass = world.admit.waiting().await.unwrap();
-    assert_eq!((pass.admitted, pass.rejected, pass.waits_for), (1, 3, None));
+    assert_eq!((pass.admitted, pass.rejected, pass.waits_for), (2, 2, None));
     assert_eq!(world.session("first").await.state, SessionState::Running);
-    for (name, words) in [
-        ("second", "session 'first' holds 20 components"),
-        ("third", "artifact_missing: initrd"),
-        ("fourth", "session template 'gone' does not exist"),
-    ] {
+    // In BOS's API the newer one takes over what the older one holds.
+    let second = world.session("second").await;
+    assert_eq!(second.state, SessionState::Running);
+    let given = db::hand_over::list(&mut conn, &second.id).await.unwrap();
+    assert_eq!((given[0].holder.as_str(), given[0].xnames.len()), ("first", 20));
+    for (name, words) in
+        [("third", "artifact_missing: initrd"), ("fourth", "session template 'gone' does not exist")]
+    {
         let session = world.session(name).await;
         assert_eq!(session.outcome, Some(Outcome::Rejected), "{name}");
         assert!(session.error.as_deref().unwrap().contains(words), "{:?}", session.error);

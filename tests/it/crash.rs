@@ -5,6 +5,7 @@
 //! No point is left out. How many there are depends a little on timing (reports that come together are read together), so a
 //! dry run counts them first, and runs whose point never came are ordinary sessions; some must be hit for the test to count.
 
+mod hand_over;
 mod process;
 mod tampered;
 
@@ -18,7 +19,7 @@ use bosun::{
 use chrono::Utc;
 
 use crate::support::{
-    app::App,
+    app::{App, Worker},
     eventually, invariants,
     lane::{self, Verdict},
     proxy::{Cut, Proxy},
@@ -75,7 +76,11 @@ async fn every_call_to_a_service_may_be_lost() {
 }
 
 fn assert_hit(points: u64, unhit: &[Point]) {
-    let (points, hit) = (points as usize, points as usize - unhit.len());
+    assert_most_were_hit(points as usize, unhit);
+}
+
+fn assert_most_were_hit<P: std::fmt::Debug>(points: usize, unhit: &[P]) {
+    let hit = points - unhit.len();
     println!("{hit} of {points} points were hit");
     assert!(hit * 100 >= points * HIT_MIN, "only {hit} of {points} points were hit; not: {unhit:?}");
 }
@@ -163,6 +168,31 @@ fn proxy(app: &App, session: SessionId, cut: Option<Cut>) -> Proxy {
 
 fn through(app: &App, proxy: &Proxy) -> EngineSettings {
     EngineSettings { database_url: app.database.url_by(proxy.directory()), ..app.engine_settings("first") }
+}
+
+/// A worker that may be struck at a call to its store; then another one goes on. Whether it was struck, and what did not
+/// hold.
+async fn outlive(app: &App, session: SessionId, proxy: &Proxy, mut worker: Worker) -> Verdict {
+    let ended = tokio::select! {
+        biased;
+        () = proxy.cut() => None,
+        ended = worker.ended() => Some(ended),
+        () = tokio::time::sleep(RUN_MAX) => panic!("the first worker went on for ever"),
+    };
+    match ended {
+        None => worker.kill().await,
+        Some(Err(_)) if proxy.is_cut() => {}
+        Some(Ok(Exit::Done)) => return Verdict::default(),
+        Some(other) => {
+            return Verdict { hit: true, violations: vec![format!("the first worker ended as {other:?}")] };
+        }
+    }
+    app.saw_death(session, "first").await;
+    let violations = match tokio::time::timeout(RUN_MAX, app.drive(session, "second")).await {
+        Ok(Ok(Exit::Done)) => Vec::new(),
+        other => vec![format!("the second worker ended as {other:?}")],
+    };
+    Verdict { hit: true, violations }
 }
 
 /// What does not hold at the end of a reboot of everybody that at most one worker died of.

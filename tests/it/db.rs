@@ -3,6 +3,7 @@
 mod admission;
 mod checkpoint;
 mod component;
+mod hand_over;
 mod large;
 mod lease;
 mod park;
@@ -29,7 +30,7 @@ use bosun::{
         },
         reason::{Reason, ReasonCode},
         result::FactKind,
-        session::SessionId,
+        session::{OnConflict, SessionId},
         session_template::SessionTemplate,
         verb::{Decision, Goal, Verb},
         workflow::Condition,
@@ -152,6 +153,7 @@ fn admission(name: &str, members: &[(i32, String)]) -> Admission {
         plan: plan(members),
         plan_hash: "hash".to_owned(),
         skips: Vec::new(),
+        on_conflict: OnConflict::Reject,
         event: event(EventKind::Admitted),
         origin: db::admission::Origin::Request,
     }
@@ -160,7 +162,7 @@ fn admission(name: &str, members: &[(i32, String)]) -> Admission {
 async fn admit(pool: &Pool, name: &str, members: &[(i32, String)]) -> SessionId {
     match db::admission::admit(pool, admission(name, members)).await.unwrap() {
         Admitted::Session(id) => id,
-        Admitted::Claimed(holders) => panic!("held by {holders:?}"),
+        other => panic!("not admitted: {other:?}"),
     }
 }
 

@@ -144,7 +144,7 @@ async fn stays_away(app: &App, (request, trouble): (Request, Trouble), name: &st
         app.machine.set_fault(request.rule(trouble, None));
         let since = Utc::now();
         // Deadlines shorter than the patience: if one fell while the service is down, it would fall first.
-        let wish = Wish { service_patience: Duration::from_secs(4), options: strict(3) };
+        let wish = Wish { service_patience: Duration::from_secs(4), options: strict(3), ..Wish::default() };
         let session = app.admit_as(operation, &format!("{name}-{operation}"), &wish).await;
         verdict.violations.extend(drive(app, session).await);
         verdict.hit &= hits(app).await > 0;

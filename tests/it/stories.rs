@@ -10,3 +10,4 @@ mod image;
 mod limit;
 mod outage;
 mod power_off;
+mod take_over;

@@ -5,6 +5,8 @@
 //!   deleting a running session cancels it.
 //! * PATCH of a session changes what is shown, never what is done; where it says that the session is counts until the
 //!   session itself moves on.
+//! * A newer session takes components over from an older one, as in BOS; but nothing is begun with a component before the
+//!   call that the older one has made for it has come to its end, and the older one says of it that it was taken over.
 //! * A session that is over shows what it came to, also after another one took its nodes.
 //! * A staged session runs until all that it staged was applied, and is complete then also where `clear_stage` is off: BOS's
 //!   goes on for ever. Applying starts a session of our own that BOS's clients do not see, with the artifacts and

@@ -97,6 +97,17 @@ pub const ERROR: Shape = Shape::Named(
 /// Failures.
 pub const ERRORS: Shape = Shape::Many(&ERROR);
 
+/// Components that one session still holds and gives to another.
+pub const HAND_OVER: Shape = Shape::Named(
+    "HandOver",
+    &Shape::Object(&[
+        required("from", &TEXT),
+        required("to", &TEXT),
+        required("count", &COUNT),
+        required("components", &TEXT),
+    ]),
+);
+
 /// A session, whole.
 pub const SESSION: Shape = Shape::Named(
     "SessionView",
@@ -120,6 +131,7 @@ pub const SESSION: Shape = Shape::Named(
         required("seconds", &Shape::Nullable(&Shape::Number)),
         required("steps", &STEPS),
         required("errors", &ERRORS),
+        required("hand_overs", &Shape::Many(&HAND_OVER)),
         optional("notes", &Shape::Many(&TEXT)),
     ]),
 );

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{answer, view};
 use crate::{
-    admit::{Api, SessionRequest},
+    admit::{Api, SessionRequest, default_on_conflict},
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -28,7 +28,7 @@ use crate::{
     },
     model::{
         plan::UnknownPolicy,
-        session::{Name, SessionState},
+        session::{Name, OnConflict, SessionState},
     },
 };
 
@@ -43,6 +43,7 @@ const REQUEST_FIELDS: &[Field] = &[
     optional("limit", &Shape::Nullable(&text(524_288))),
     optional("include_disabled", &Shape::Boolean),
     optional("unknown", &Shape::Nullable(&Shape::Word(&["leave", "reboot"]))),
+    optional("on_conflict", &Shape::Nullable(&Shape::Word(&["reject", "wait", "skip", "preempt"]))),
     optional("name", &Shape::Nullable(&Shape::Name)),
 ];
 
@@ -56,6 +57,7 @@ struct RequestBody {
     #[serde(default)]
     include_disabled: bool,
     unknown: Option<UnknownPolicy>,
+    on_conflict: Option<OnConflict>,
 }
 
 /// Reads a request for a session, or for a plan.
@@ -77,6 +79,7 @@ pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, Ap
         stage: false,
         api: Api::Bosun,
         unknown: body.unknown,
+        on_conflict: body.on_conflict.unwrap_or(default_on_conflict(Api::Bosun)),
         actor: actor.0,
     })
 }
@@ -153,7 +156,8 @@ async fn show(
     let steps = db::step::list(conn, &session.id).await?;
     let held = db::session::counts(conn, &session.id).await?;
     let errors = if brief { Vec::new() } else { errors_of(conn, session, full).await? };
-    Ok(view::session(session, &steps, held, errors))
+    let hand_overs = if brief { Vec::new() } else { db::hand_over::list(conn, &session.id).await? };
+    Ok(view::session(session, &steps, held, errors, &hand_overs))
 }
 
 async fn errors_of(conn: &mut db::Connection, session: &Session, full: bool) -> Result<Vec<Value>, ApiError> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     db::{
+        hand_over::HandOver,
         result::FailureGroup,
         session::{Counts as ComponentCounts, Session},
         step::StepRow,
@@ -23,7 +24,13 @@ pub const NAMES_MAX: i32 = 1_000;
 const FOLDED_CHARS_MAX: usize = 2_000;
 
 /// The keys of `bosun session show -o json`.
-pub fn session(session: &Session, steps: &[StepRow], shown: ComponentCounts, errors: Vec<Value>) -> Value {
+pub fn session(
+    session: &Session,
+    steps: &[StepRow],
+    shown: ComponentCounts,
+    errors: Vec<Value>,
+    hand_overs: &[HandOver],
+) -> Value {
     let counts = Counts::of(session, steps, shown);
     let end = session.ended_at.unwrap_or(session.now);
     let seconds = session.started_at.map(|start| (end - start).num_milliseconds().max(0) as f64 / 1_000.0);
@@ -46,11 +53,18 @@ pub fn session(session: &Session, steps: &[StepRow], shown: ComponentCounts, err
         "seconds": seconds,
         "steps": steps.iter().map(|row| step(row, session.state)).collect::<Vec<_>>(),
         "errors": errors,
+        "hand_overs": hand_overs.iter().map(hand_over).collect::<Vec<_>>(),
     });
     if let Some(reason) = session.error.as_ref().or(session.reason.as_ref()) {
         shown["reason"] = json!(reason);
     }
     shown
+}
+
+/// Components on their way from one session to another.
+fn hand_over(hand_over: &HandOver) -> Value {
+    let HandOver { holder, wanter, xnames } = hand_over;
+    json!({"from": holder, "to": wanter, "count": xnames.len(), "components": fold(xnames)})
 }
 
 /// A line of the list of sessions.

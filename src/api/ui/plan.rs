@@ -10,7 +10,7 @@ use super::{
     part, words,
 };
 use crate::{
-    admit::{Api, Preview, SessionRequest},
+    admit::{Api, Preview, SessionRequest, default_on_conflict},
     api::{ApiError, ApiState, actor::Actor, bosun::view, query::Query},
     db,
     model::{
@@ -59,6 +59,7 @@ impl Wanted {
             stage: false,
             api: Api::Bosun,
             unknown: self.reboot_unknown.then_some(UnknownPolicy::Reboot),
+            on_conflict: default_on_conflict(Api::Bosun),
             actor: actor.0,
         }
     }

@@ -5,6 +5,10 @@
 //! Traps that shaped it: two updates of one row in one statement lose one of them silently (a component is in at most one
 //! list of progress); an update joined with `unnest` was measured at 13–20 s per 1,000 rows under stale statistics
 //! where `= any` takes 4 ms; ids are sent ascending, so that `width_bucket` finds a parallel value by bisection.
+//!
+//! A component whose way has ended goes to the session that wants it, if one does, with the same update that would free it:
+//! there is no moment without a holder, nor one with two. What is left out while somebody else still holds it for this
+//! session is no longer wanted; whichever of the two statements comes second sees what the first has written.
 
 mod flat;
 
@@ -126,19 +130,55 @@ pub async fn save(conn: &mut Connection, lease: &Lease, checkpoint: &Checkpoint)
               where component_id = any ($48::int4[]) and exists (select from fence)),
            succeeded as (
              update component_progress
-                set phase = '', claimed_by = null, error_no = null, power_on_attempts = 0, power_off_graceful_attempts = 0,
-                    power_off_forceful_attempts = 0, changed_at = (select at from moment)
-              where component_id = any ($49::int4[]) and exists (select from fence)),
+                set phase = '', claimed_by = wanted_by, wanted_by = null, error_no = null, power_on_attempts = 0,
+                    power_off_graceful_attempts = 0, power_off_forceful_attempts = 0,
+                    session_id = coalesce(wanted_by, session_id),
+                    last_action = case when wanted_by is null then last_action else 'session_setup' end,
+                    powered_on_at = case when wanted_by is null then powered_on_at end,
+                    handed_over_at = case when wanted_by is not null then (select at from moment) end,
+                    changed_at = (select at from moment)
+              where component_id = any ($49::int4[]) and claimed_by = $1 and exists (select from fence)
+             returning component_id, claimed_by),
            failed as (
              update component_progress
-                set phase = '', claimed_by = null, last_action_failed = true,
-                    error_no = ($51::int4[])[width_bucket(component_id, $50::int4[])], changed_at = (select at from moment)
-              where component_id = any ($50::int4[]) and exists (select from fence)),
+                set phase = '', claimed_by = wanted_by, wanted_by = null, last_action_failed = wanted_by is null,
+                    error_no = case when wanted_by is null
+                                    then ($51::int4[])[width_bucket(component_id, $50::int4[])] end,
+                    power_on_attempts = case when wanted_by is null then power_on_attempts else 0 end,
+                    power_off_graceful_attempts = case when wanted_by is null then power_off_graceful_attempts else 0 end,
+                    power_off_forceful_attempts = case when wanted_by is null then power_off_forceful_attempts else 0 end,
+                    session_id = coalesce(wanted_by, session_id),
+                    last_action = case when wanted_by is null then last_action else 'session_setup' end,
+                    powered_on_at = case when wanted_by is null then powered_on_at end,
+                    handed_over_at = case when wanted_by is not null then (select at from moment) end,
+                    changed_at = (select at from moment)
+              where component_id = any ($50::int4[]) and claimed_by = $1 and exists (select from fence)
+             returning component_id, claimed_by),
            skipped as (
              update component_progress
-                set phase = '', claimed_by = null,
-                    error_no = ($53::int4[])[width_bucket(component_id, $52::int4[])], changed_at = (select at from moment)
-              where component_id = any ($52::int4[]) and exists (select from fence)),
+                set claimed_by = case when claimed_by = $1 then wanted_by else claimed_by end,
+                    wanted_by = case when claimed_by = $1 or wanted_by = $1 then null else wanted_by end,
+                    phase = case when claimed_by = $1 then '' else phase end,
+                    error_no = case when claimed_by <> $1 then error_no when wanted_by is null
+                                    then ($53::int4[])[width_bucket(component_id, $52::int4[])] end,
+                    last_action_failed = last_action_failed and (claimed_by <> $1 or wanted_by is null),
+                    power_on_attempts = case when claimed_by <> $1 or wanted_by is null then power_on_attempts else 0 end,
+                    power_off_graceful_attempts = case when claimed_by <> $1 or wanted_by is null
+                                                       then power_off_graceful_attempts else 0 end,
+                    power_off_forceful_attempts = case when claimed_by <> $1 or wanted_by is null
+                                                       then power_off_forceful_attempts else 0 end,
+                    session_id = case when claimed_by = $1 then coalesce(wanted_by, session_id) else session_id end,
+                    last_action = case when claimed_by <> $1 or wanted_by is null then last_action else 'session_setup' end,
+                    powered_on_at = case when claimed_by <> $1 or wanted_by is null then powered_on_at end,
+                    handed_over_at = case when claimed_by <> $1 then handed_over_at
+                                          when wanted_by is not null then (select at from moment) end,
+                    changed_at = (select at from moment)
+              where component_id = any ($52::int4[]) and claimed_by is not null and exists (select from fence)
+             returning component_id, claimed_by),
+           given as (
+             select component_id, claimed_by from succeeded where claimed_by is not null
+              union all select component_id, claimed_by from failed where claimed_by is not null
+              union all select component_id, claimed_by from skipped where claimed_by is not null),
            locked as materialized (
              select x.component_id
                from unnest($54::int4[]) w(component_id)
@@ -147,7 +187,8 @@ pub async fn save(conn: &mut Connection, lease: &Lease, checkpoint: &Checkpoint)
               where exists (select from fence)),
            disabled as (
              update component set enabled = false
-              where component_id = any ($54::int4[]) and wished_at is null and (select count(*) from locked) > 0),
+              where component_id = any ($54::int4[]) and wished_at is null and (select count(*) from locked) > 0
+                and component_id not in (select component_id from given)),
            session_row as (
              update session
                 set state = $55, reason = $56, outcome = $57, succeeded = $58, failed = $59, skipped = $60,
@@ -159,7 +200,9 @@ pub async fn save(conn: &mut Connection, lease: &Lease, checkpoint: &Checkpoint)
               where c.session_id = $1 and c.command_id = any ($62) and c.command_id = u.command_id
                 and exists (select from fence))
            select (select at from moment) as "at!",
-                  case when $55::text = 'ended' then pg_notify('bosun_launcher', '')::text end as notified
+                  case when $55::text = 'ended' then pg_notify('bosun_launcher', '')::text end as notified,
+                  (select count(pg_notify('bosun_session_' || g.claimed_by, 'claims')::text)
+                     from (select distinct claimed_by from given) g) as given
              from fence"#,
         lease.session().0,
         lease.epoch(),

@@ -172,6 +172,19 @@ pub async fn get_by_id(conn: &mut Connection, id: &SessionId) -> Result<Session,
     found.ok_or_else(|| DbError::NotFound { what: format!("Session number {id}") })
 }
 
+/// The names of sessions, also of deleted ones.
+pub async fn names(
+    conn: &mut Connection,
+    ids: &[SessionId],
+) -> Result<std::collections::BTreeMap<SessionId, String>, DbError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!("select session_id, name from session where session_id = any ($1)", &ids)
+        .fetch_all(conn)
+        .await
+        .map_err(doing("name sessions"))?;
+    Ok(rows.into_iter().map(|row| (SessionId(row.session_id), row.name)).collect())
+}
+
 async fn select(
     conn: &mut Connection,
     id: Option<SessionId>,

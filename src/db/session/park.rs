@@ -2,7 +2,8 @@
 //!
 //! The only change of a session that is made without its lease, and only where nobody holds one: it takes the next epoch
 //! itself, so that a worker that was merely slow writes nothing more. Commands that wait are answered, not obeyed: in a
-//! restored database they are as old as the rest, and a worker that dies of one would be started for it for ever.
+//! restored database they are as old as the rest, and a worker that dies of one would be started for it for ever. So it is
+//! with components that others want: they wait until the session is resumed or cancelled, or somebody asks again.
 
 use crate::model::session::SessionId;
 
@@ -35,6 +36,9 @@ async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) ->
            answered as (
              update command c set obeyed_at = clock_timestamp(), answer = 'not obeyed, ask again: ' || $2
                from free where c.session_id = free.session_id and c.obeyed_at is null),
+           given_up as (
+             update hand_over h set done_at = clock_timestamp()
+               from free where h.holder_id = free.session_id and h.done_at is null),
            parked as (
              update session s set state = 'stuck', reason = $2
                from free where s.session_id = free.session_id and s.state not in ('waiting', 'ended', 'stuck')

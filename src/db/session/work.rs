@@ -21,18 +21,26 @@ pub struct Needed {
     pub last_failed_launch: u32,
     /// Too many workers died without a new result in between: park it instead.
     pub budget_spent: bool,
+    /// Another session waits for components of it: its worker does not wait for its turn, since those that have theirs
+    /// may be the ones that wait.
+    pub hands_over: bool,
 }
 
-/// Sessions that are under way, or have a command to obey, and nobody holds their lease; oldest first.
+/// Sessions that are under way, have a command to obey or components to give, and nobody holds their lease; oldest first.
 pub async fn need_worker(conn: &mut Connection) -> Result<Vec<Needed>, DbError> {
     let rows = sqlx::query!(
         r#"select s.session_id, s.name, s.tenant, s.operation, l.epoch, l.last_failed_launch,
-                  l.takeovers >= l.max_takeovers as "budget_spent!"
+                  l.takeovers >= l.max_takeovers as "budget_spent!", h.holder_id is not null as "hands_over!"
              from session s join session_lease l on l.session_id = s.session_id
+             left join (select distinct holder_id from hand_over where done_at is null) h
+               on h.holder_id = s.session_id and s.state <> 'ended'
             where s.session_id in (
                     select session_id from session where state in ('running', 'cancelling')
                     union all
-                    select c.session_id from command c where c.obeyed_at is null)
+                    select c.session_id from command c where c.obeyed_at is null
+                    union all
+                    select o.holder_id from hand_over o join session e on e.session_id = o.holder_id
+                     where o.done_at is null and e.state <> 'ended')
               and s.state <> 'waiting'
               and (l.worker is null or coalesce(l.valid_until, '-infinity') <= clock_timestamp())
             order by s.session_id limit 1000"#
@@ -48,6 +56,7 @@ pub async fn need_worker(conn: &mut Connection) -> Result<Vec<Needed>, DbError> 
         epoch: row.epoch,
         last_failed_launch: u32::try_from(row.last_failed_launch).unwrap_or_default(),
         budget_spent: row.budget_spent,
+        hands_over: row.hands_over,
     });
     Ok(needed.collect())
 }

@@ -23,7 +23,7 @@ pub struct LauncherSettings {
     pub workers: Workers,
     /// The database, to hear of sessions at once.
     pub database_url: String,
-    /// Most sessions that run at once; the rest wait in order.
+    /// Most sessions that run at once; the rest wait in order, but for those that others wait for.
     pub running_max: usize,
 }
 

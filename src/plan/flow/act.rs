@@ -16,12 +16,13 @@ use crate::model::{
 const CALLS_MAX: usize = 4;
 
 impl Flow {
-    /// Makes the calls that can be made.
+    /// Makes the calls that can be made; none in a stuck session, which an operator has to look at first.
     pub(super) fn pump(&mut self, now: Timestamp) {
         for index in 0..self.steps.len() {
             if self.steps[index].acts() {
                 self.undelay(now, index);
-                while self.steps[index].calls < CALLS_MAX
+                while self.mode != SessionState::Stuck
+                    && self.steps[index].calls < CALLS_MAX
                     && (self.steps[index].calling.retry_at <= millis(now)
                         || self.is_tagged(StepNo(index as i16)))
                     && self.pump_one(now, StepNo(index as i16))

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Flow, Output, state::Place};
+use super::{
+    Flow, Output,
+    state::{Place, millis},
+};
 use crate::model::{
     Timestamp,
     command::Command,
@@ -141,20 +144,22 @@ impl Flow {
         from: Option<StepNo>,
         actor: &str,
     ) -> String {
-        if self.mode == SessionState::Cancelling {
-            return "it is being cancelled: nobody is sent back".to_owned();
-        }
         let chosen: Vec<Ordinal> = if members.is_empty() {
             (0..self.components.len() as u32).map(Ordinal).collect()
         } else {
             members
         };
+        if self.mode == SessionState::Cancelling {
+            chosen.into_iter().for_each(|ordinal| self.give_back(now, ordinal));
+            return "it is being cancelled: nobody is sent back".to_owned();
+        }
         let mut sent = 0;
         for ordinal in chosen {
             let Some((at, code)) = self.failed_at(ordinal) else { continue };
             let slice = self.plan.members[ordinal.0 as usize].slice;
             let of_slice = |step: StepNo| self.plan.steps[step.0 as usize].slice == slice;
             if failed_in.is_some_and(|step| step != at) || from.is_some_and(|step| !of_slice(step)) {
+                self.give_back(now, ordinal);
                 continue;
             }
             let again = self.plan.steps[at.0 as usize].again.as_ref().map(|again| again.from);
@@ -176,6 +181,14 @@ impl Flow {
             self.set_mode(SessionState::Running, None, Some(actor));
         }
         format!("{sent} components sent back")
+    }
+
+    /// It was claimed again to be sent back, and is not: its end is released once more.
+    fn give_back(&mut self, now: Timestamp, ordinal: Ordinal) {
+        if self.components[ordinal.0 as usize].failed.is_some() {
+            self.unend(ordinal);
+            self.check_end(now, ordinal);
+        }
     }
 
     /// Where and why a component failed; none if it did not.
@@ -231,11 +244,38 @@ impl Flow {
         format!("heeded for {} components", members.len())
     }
 
+    /// Another session is to have them: nothing new is begun with them. Said again, it changes nothing.
     pub(super) fn wanted(&mut self, now: Timestamp, by: &str, members: &[Ordinal]) {
+        let mut going = Vec::new();
         for ordinal in members {
+            let component = &mut self.components[ordinal.0 as usize];
+            component.wanted = !component.ended;
+            if !component.ended && !component.is_out() && component.doomed.is_none() {
+                going.push(*ordinal);
+            }
+        }
+        for ordinal in &going {
             self.doom(now, *ordinal, Reason::new(ReasonCode::TakenOver, format!("by {by}")));
         }
-        self.note(EventKind::TakenOver, None, json!({ "by": by, "components": members.len() }));
+        if !going.is_empty() {
+            self.note(EventKind::TakenOver, None, json!({ "by": by, "components": going.len() }));
+        }
+    }
+
+    /// What another session held is ours. What it did to the power of a node is the last that was done before us.
+    pub(super) fn granted(&mut self, members: &[(Ordinal, Option<Timestamp>)]) {
+        let mut received = 0;
+        for (ordinal, last_power) in members {
+            let component = &mut self.components[ordinal.0 as usize];
+            if std::mem::take(&mut component.awaited) {
+                component.last_power = component.last_power.max(last_power.map(millis));
+                received += 1;
+            }
+        }
+        if received > 0 {
+            self.recheck_held = true;
+            self.note(EventKind::Note, None, json!({ "received": received }));
+        }
     }
 }
 

@@ -162,8 +162,11 @@ impl Flow {
         }
     }
 
-    /// Whether a barrier or the gate keeps the component out.
+    /// Whether its holder, a barrier or the gate keeps the component out.
     pub(super) fn is_held(&self, ordinal: Ordinal, step: StepNo) -> bool {
+        if self.components[ordinal.0 as usize].awaited {
+            return true;
+        }
         let barred = self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge]);
         barred || (self.steps[step.0 as usize].acts() && self.is_outside(ordinal))
     }
@@ -374,6 +377,7 @@ impl Flow {
         component.failed = None;
         component.skipped = None;
         component.doomed = None;
+        component.wanted = false;
         // Where its power is left alone HSM's Ready is still that of this session's boot.
         component.noticed &= !cycles;
         component.ready_since = None;

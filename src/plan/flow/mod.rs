@@ -79,13 +79,15 @@ pub enum Input {
         /// Why, if they said.
         reason: Option<String>,
     },
-    /// Another session wants these components (law 9).
+    /// Another session wants these components, or has taken them while this one still waited for them (law 9).
     Wanted {
         /// Its name.
         by: String,
         /// Whom.
         members: Vec<Ordinal>,
     },
+    /// Components that this session waited for are its own now; the last power effect on each by whoever held it.
+    Granted(Vec<(Ordinal, Option<Timestamp>)>),
 }
 
 /// What is to be done, in this order.
@@ -172,6 +174,8 @@ pub struct Past {
     pub claimed: Vec<Ordinal>,
     /// How often components may be tried that say so themselves.
     pub retry_policies: Vec<(Ordinal, u16)>,
+    /// Whom another session still holds for it: nothing is begun with them, not even a look, until they are granted.
+    pub awaited: Vec<Ordinal>,
 }
 
 /// Intervals the flow keeps to; everything else is in the plan.
@@ -265,6 +269,31 @@ impl Flow {
             && self.covered.is_empty()
     }
 
+    /// Whether it needs no worker until an operator or another input speaks. A stuck session makes no call; what it has to
+    /// give away is still brought to where it can be given.
+    pub fn rests(&self) -> bool {
+        match self.mode {
+            SessionState::Stuck => !self.is_giving(),
+            mode => mode.waits_for_operator() && self.is_idle(),
+        }
+    }
+
+    /// Whether another session waits for the end of components here.
+    pub fn is_giving(&self) -> bool {
+        self.components.iter().any(|component| component.wanted && !component.ended)
+    }
+
+    /// Whether the component is one that another session still holds for this one.
+    pub fn awaits(&self, ordinal: Ordinal) -> bool {
+        let component = &self.components[ordinal.0 as usize];
+        component.awaited && !component.ended
+    }
+
+    /// Whether there is any such component.
+    pub fn awaits_any(&self) -> bool {
+        self.components.iter().any(|component| component.awaited && !component.ended)
+    }
+
     /// Feeds one input and returns what is to be done about it.
     pub fn feed(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         self.feed_all(now, [input])
@@ -287,6 +316,7 @@ impl Flow {
             Input::Reported(reports) => self.reported(now, reports),
             Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
             Input::Wanted { by, members } => self.wanted(now, &by, &members),
+            Input::Granted(members) => self.granted(&members),
         }
     }
 

@@ -78,6 +78,10 @@ impl Flow {
         for ordinal in &past.claimed {
             flow.unend(*ordinal);
         }
+        for ordinal in &past.awaited {
+            let component = &mut flow.components[ordinal.0 as usize];
+            component.awaited = !component.ended;
+        }
         // An ended session is held again by whoever wants somebody sent back.
         flow.over = flow.mode == SessionState::Ended && flow.alive == 0;
         flow

@@ -101,6 +101,10 @@ pub(super) struct Component {
     pub skipped: Option<Box<Reason>>,
     /// To be left out as soon as no call covers it.
     pub doomed: Option<Box<Reason>>,
+    /// Another session still holds it for this one.
+    pub awaited: bool,
+    /// Another session waits for its end here.
+    pub wanted: bool,
     /// Its end was released.
     pub ended: bool,
     pub noticed: bool,

@@ -294,3 +294,23 @@ async fn the_list_is_filtered_by_what_clients_see() {
     assert_eq!(patched["status"]["status"], "running");
     assert_eq!((listed("running").await, listed("complete").await), (vec!["a".to_owned()], vec![]));
 }
+
+/// The newer session wins, as in BOS; the older one is complete, and no node is driven by both.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "has not been run often enough"]
+async fn a_newer_session_takes_over_from_an_older_one() {
+    let slow = std::time::Duration::from_secs(2);
+    let server = Server::new(bosun::sim::Settings { boot: slow, ..fast(4) }).await;
+    let reboot = |name: &str| Some(json!({"name": name, "operation": "reboot", "template_name": "demo"}));
+    server.ok(Method::POST, SESSIONS, reboot("older")).await;
+    until(&server, &format!("{SESSIONS}/older"), |session| session["status"]["status"] == "running").await;
+    server.ok(Method::POST, SESSIONS, reboot("newer")).await;
+    complete(&server, "older").await;
+    assert_eq!(complete(&server, "newer").await["status"]["error"], Value::Null);
+    let status = server.ok(Method::GET, &format!("{SESSIONS}/newer/status"), None).await;
+    assert_eq!(status["managed_components_count"], 4, "{status}");
+    assert_eq!(status["percent_successful"], 100.0, "{status}");
+    for component in server.ok(Method::GET, "/v2/components", None).await.as_array().unwrap() {
+        assert_eq!((&component["session"], &component["enabled"]), (&json!("newer"), &json!(false)));
+    }
+}

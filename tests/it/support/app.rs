@@ -17,7 +17,7 @@ use bosun::{
         event::{Event, EventKind, NewEvent},
         options::Options,
         plan::{Plan, SliceArtifacts, UnknownPolicy},
-        session::SessionId,
+        session::{OnConflict, SessionId},
         session_template::SessionTemplate,
     },
     plan::{self, Binding, BoundBootSet},
@@ -41,11 +41,19 @@ pub struct App {
 pub struct Wish {
     pub options: Options,
     pub service_patience: Duration,
+    pub on_conflict: OnConflict,
+    /// The first so many nodes; none: all.
+    pub nodes: Option<usize>,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { options: Options::default(), service_patience: Duration::from_secs(1800) }
+        Self {
+            options: Options::default(),
+            service_patience: Duration::from_secs(1800),
+            on_conflict: OnConflict::Reject,
+            nodes: None,
+        }
     }
 }
 
@@ -113,6 +121,9 @@ impl App {
     pub async fn admit_as(&self, operation: &str, name: &str, wish: &Wish) -> SessionId {
         let mut connection = db::acquire(&self.database.pool).await.unwrap();
         let numbers = db::component::numbers(&mut connection, &self.machine.xnames()).await.unwrap();
+        let mut numbers: Vec<_> = numbers.into_iter().collect();
+        numbers.sort_unstable_by_key(|(_, id)| *id);
+        numbers.truncate(wish.nodes.unwrap_or(usize::MAX));
         let members = numbers.iter().map(|(xname, id)| (ComponentNo(*id), xname.parse().unwrap())).collect();
         let image = self.machine.images()[0].id.to_owned();
         let artifacts = SliceArtifacts {
@@ -165,11 +176,12 @@ impl App {
             plan_hash: plan::hash(&plan),
             plan,
             skips: Vec::new(),
+            on_conflict: wish.on_conflict,
             event: NewEvent { kind: EventKind::Admitted, actor: None, data: serde_json::json!({}) },
             origin: db::admission::Origin::Request,
         };
         match db::admission::admit(&self.database.pool, admission).await.unwrap() {
-            Admitted::Session(session) => session,
+            Admitted::Session(session) | Admitted::TakingOver(session, _) => session,
             other => panic!("{other:?}"),
         }
     }

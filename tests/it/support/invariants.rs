@@ -209,11 +209,19 @@ pub const QUESTIONS: [(&str, &str); 15] = [
 
 /// Everything that does not hold for a session that ran on the simulated machine since `since`. Empty: all is well.
 pub async fn violations(app: &App, session: SessionId, since: Timestamp) -> Vec<String> {
-    let mut connection = db::acquire(&app.database.pool).await.unwrap();
-    let mut found = kept(&mut connection, session).await;
-    drop(connection);
-    found.extend(replayed(app, session).await);
-    found.extend(acted(app, session, since).await);
+    violations_of(app, &[session], since).await
+}
+
+/// The same for sessions that ran one after the other or at once, on the same nodes or not.
+pub async fn violations_of(app: &App, sessions: &[SessionId], since: Timestamp) -> Vec<String> {
+    let mut found = Vec::new();
+    for session in sessions {
+        let mut connection = db::acquire(&app.database.pool).await.unwrap();
+        found.extend(kept(&mut connection, *session).await);
+        drop(connection);
+        found.extend(replayed(app, *session).await);
+    }
+    found.extend(acted(app, sessions, since).await);
     found
 }
 
@@ -271,8 +279,11 @@ struct Effect {
 }
 
 /// I8: what the machine saw was intended before, and begun before it was taken for dead; and what the nodes went through.
-async fn acted(app: &App, session: SessionId, since: Timestamp) -> Vec<String> {
-    let effects = effects(app, session).await;
+async fn acted(app: &App, sessions: &[SessionId], since: Timestamp) -> Vec<String> {
+    let mut effects = Vec::new();
+    for session in sessions {
+        effects.extend(effects_of(app, *session).await);
+    }
     let mut found = Vec::new();
     let url = format!("{}/transitions", app.machine.url());
     let answer = reqwest::get(url).await.unwrap().bytes().await.unwrap();
@@ -344,7 +355,7 @@ fn calls_without_intent(app: &App, effects: &[Effect], since: Timestamp) -> Vec<
     found
 }
 
-async fn effects(app: &App, session: SessionId) -> Vec<Effect> {
+async fn effects_of(app: &App, session: SessionId) -> Vec<Effect> {
     let mut connection = db::acquire(&app.database.pool).await.unwrap();
     type Row = (String, String, Option<String>, bool, Timestamp, Timestamp, Vec<String>);
     let rows: Vec<Row> = sqlx::query_as(

@@ -7,7 +7,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -36,6 +36,7 @@ pub enum Cut {
 pub struct Proxy {
     directory: PathBuf,
     calls: Arc<AtomicU64>,
+    at: Arc<Mutex<Option<Cut>>>,
     cut: CancellationToken,
     over: CancellationToken,
 }
@@ -55,10 +56,12 @@ impl Proxy {
         let proxy = Self {
             directory,
             calls: Arc::default(),
+            at: Arc::new(Mutex::new(at)),
             cut: CancellationToken::new(),
             over: CancellationToken::new(),
         };
-        let (calls, cut, over) = (proxy.calls.clone(), proxy.cut.clone(), proxy.over.clone());
+        let (calls, at) = (proxy.calls.clone(), proxy.at.clone());
+        let (cut, over) = (proxy.cut.clone(), proxy.over.clone());
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -66,7 +69,7 @@ impl Proxy {
                     accepted = listener.accept() => accepted,
                 };
                 let Ok((client, _)) = accepted else { return };
-                let line = Line { calls: calls.clone(), cut: cut.clone(), at };
+                let line = Line { calls: calls.clone(), cut: cut.clone(), at: at.clone() };
                 let (server, over) = (server.clone(), over.clone());
                 tokio::spawn(async move {
                     let cut = line.cut.clone();
@@ -91,6 +94,16 @@ impl Proxy {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// Cuts at a call counted from now.
+    pub fn cut_from_now(&self, cut: Cut) {
+        let mut at = self.at.lock().unwrap();
+        let calls = self.calls();
+        *at = Some(match cut {
+            Cut::Before(n) => Cut::Before(calls + n),
+            Cut::After(n) => Cut::After(calls + n),
+        });
+    }
+
     /// Returns once the connections were cut.
     pub async fn cut(&self) {
         self.cut.cancelled().await;
@@ -105,7 +118,7 @@ impl Proxy {
 struct Line {
     calls: Arc<AtomicU64>,
     cut: CancellationToken,
-    at: Option<Cut>,
+    at: Arc<Mutex<Option<Cut>>>,
 }
 
 impl Line {
@@ -143,13 +156,16 @@ impl Line {
                     _ => {}
                 }
             }
-            let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-            if self.at == Some(Cut::Before(number)) {
+            let (number, at) = {
+                let at = self.at.lock().unwrap();
+                (self.calls.fetch_add(1, Ordering::SeqCst) + 1, *at)
+            };
+            if at == Some(Cut::Before(number)) {
                 self.cut.cancel();
                 return Ok(());
             }
             to_server.write_all(&call).await?;
-            if self.at == Some(Cut::After(number)) {
+            if at == Some(Cut::After(number)) {
                 relay_until_ready(&mut from_server, None).await?;
                 self.cut.cancel();
                 return Ok(());

@@ -68,7 +68,7 @@ pub fn decide(
             doing.park.push(session);
         } else if of_session.iter().any(|job| is_live(job)) {
             // The Job controller starts its pod, again if need be.
-        } else if running < running_max && !rests(of_session, now) {
+        } else if (running < running_max || needed.hands_over) && !rests(of_session, now) {
             running += 1;
             let launch = last_launch(needed, of_session, &seen.pods) + 1;
             doing.create.push(Launch { needed: needed.clone(), launch });
@@ -203,6 +203,7 @@ mod tests {
             epoch: 0,
             last_failed_launch: 0,
             budget_spent: false,
+            hands_over: false,
         }
     }
 

@@ -182,6 +182,7 @@ spec:
             epoch: 0,
             last_failed_launch: 0,
             budget_spent: false,
+            hands_over: false,
         }
     }
 

@@ -67,14 +67,15 @@ impl Launcher {
         let needed = db::session::need_worker(&mut connection).await?;
         drop(connection);
         self.resting.retain(|session, _| needed.iter().any(|needed| needed.session == *session));
-        for db::session::Needed { session, budget_spent, .. } in needed {
+        for db::session::Needed { session, budget_spent, hands_over, .. } in needed {
             if budget_spent {
                 let mut connection = db::acquire(&self.pool).await?;
                 db::session::park(&mut connection, &session, BUDGET_SPENT).await?;
                 continue;
             }
             let resting = self.resting.get(&session).is_some_and(|(_, until)| *until > Instant::now());
-            if resting || self.workers.contains_key(&session) || self.workers.len() >= self.running_max {
+            let waits = self.workers.len() >= self.running_max && !hands_over;
+            if resting || self.workers.contains_key(&session) || waits {
                 continue;
             }
             self.launches += 1;

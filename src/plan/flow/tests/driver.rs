@@ -26,6 +26,10 @@ use crate::model::{
 pub enum Order {
     Command(Command),
     Wanted(Vec<Ordinal>),
+    /// Their holder gives these to the session, if it still waits for them.
+    Given(Vec<Ordinal>),
+    /// The worker is gone, and the session is parked.
+    Parked,
 }
 
 /// A session to be driven.
@@ -34,6 +38,8 @@ pub struct Script {
     pub natures: Vec<Nature>,
     /// Chance: each byte decides something, an empty tape is a good day.
     pub tape: Vec<u8>,
+    /// Whom another session holds at the beginning.
+    pub awaited: Vec<Ordinal>,
     /// What is asked, and when (seconds).
     pub orders: Vec<(u16, Order)>,
     /// Outputs between kills, and how much of the last ones is carried out: 0 for nothing, not even stored.
@@ -88,8 +94,9 @@ pub struct Driver {
 impl Driver {
     pub fn new(plan: Arc<Plan>, script: Script) -> Self {
         let pace = Pace::default();
-        let claimed: Vec<Ordinal> = (0..plan.members.len() as u32).map(Ordinal).collect();
-        let past = Past { claimed, ..Past::default() };
+        let members = (0..plan.members.len() as u32).map(Ordinal);
+        let (awaited, claimed) = members.partition(|ordinal| script.awaited.contains(ordinal));
+        let past = Past { claimed, awaited, ..Past::default() };
         let mut driver = Self {
             flow: Flow::new(plan.clone(), &past, pace),
             ledger: Ledger::new(plan.clone()),
@@ -152,9 +159,13 @@ impl Driver {
                 self.judge_end();
                 return outcome;
             }
-            assert!(self.flow.is_idle(), "it rests with something under way: {:?}", self.flow.counters());
+            if !self.past.awaited.is_empty() && self.flow.mode() == SessionState::Running {
+                self.order(Order::Given(self.past.awaited.clone()));
+                continue;
+            }
+            assert!(self.flow.rests(), "it rests with something under way: {:?}", self.flow.counters());
             let command = match self.flow.mode() {
-                SessionState::Paused => Command::Resume,
+                SessionState::Paused | SessionState::Stuck => Command::Resume,
                 SessionState::Halted if patience < 3 => Command::Retry { members: Vec::new(), from: None },
                 SessionState::Halted => Command::Cancel,
                 mode => panic!("it stands still, {mode:?}: {:?}", self.flow.counters()),
@@ -170,6 +181,7 @@ impl Driver {
             assert_eq!((counters.not_reached, counters.in_flight), (0, 0), "at the end: {counters:?}");
         }
         assert_eq!(self.past.claimed, [], "somebody is still held");
+        assert_eq!(self.past.awaited, [], "somebody is still waited for");
         let counts = self.flow.counts();
         assert_eq!(counts.succeeded + counts.failed + counts.skipped, self.plan.members.len() as i32);
     }
@@ -214,13 +226,34 @@ impl Driver {
     }
 
     pub fn order(&mut self, order: Order) {
+        if let Order::Command(Command::Retry { members, .. } | Command::Restart { members, .. }) = &order {
+            self.claim_failed(members);
+        }
         let input = match order.clone() {
             Order::Command(command) => Input::Command { command, actor: "somebody".to_owned(), reason: None },
             Order::Wanted(members) => {
-                let held = |ordinal: &Ordinal| self.past.claimed.contains(ordinal);
-                let members: Vec<Ordinal> = members.into_iter().filter(held).collect();
+                // Also those it only waits for: a third session may take them.
+                let of_ours = |ordinal: &Ordinal| {
+                    self.past.claimed.contains(ordinal) || self.past.awaited.contains(ordinal)
+                };
+                let members: Vec<Ordinal> = members.into_iter().filter(of_ours).collect();
                 self.wanted.extend(&members);
                 Input::Wanted { by: "another".to_owned(), members }
+            }
+            Order::Given(members) => {
+                let (given, awaited) = std::mem::take(&mut self.past.awaited)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|ordinal| members.contains(ordinal));
+                self.past.awaited = awaited;
+                self.past.claimed.extend(&given);
+                Input::Granted(given.into_iter().map(|ordinal| (ordinal, None)).collect())
+            }
+            Order::Parked => {
+                if self.outcome.is_none() {
+                    self.past.state = Some(SessionState::Stuck);
+                    self.restart();
+                }
+                return;
             }
         };
         self.feed(input, Some(order));
@@ -302,6 +335,7 @@ impl Driver {
                 Output::Release(ends) => {
                     let gone = |held: &Ordinal| !ends.iter().any(|(ordinal, _)| ordinal == held);
                     self.past.claimed.retain(gone);
+                    self.past.awaited.retain(gone);
                 }
                 Output::State(state, _) => self.past.state = Some(*state),
                 Output::Over(outcome) => self.outcome = Some(*outcome),
@@ -351,10 +385,18 @@ impl Driver {
         }
     }
 
-    /// An ended session is tried again: admission takes the claims of those who failed and sets it running.
+    /// Admission takes the claims of those who failed before it keeps the command.
+    fn claim_failed(&mut self, of: &[Ordinal]) {
+        let all = (0..self.plan.members.len() as u32).map(Ordinal);
+        let failed = all.filter(|o| self.flow.components[o.0 as usize].failed.is_some());
+        let chosen = failed.filter(|o| of.is_empty() || of.contains(o));
+        let free: Vec<Ordinal> = chosen.filter(|o| !self.past.claimed.contains(o)).collect();
+        self.past.claimed.extend(free);
+    }
+
+    /// An ended session is tried again: admission sets it running.
     pub fn retry_ended(&mut self) {
-        let failed = |n: &u32| self.flow.components[*n as usize].failed.is_some();
-        self.past.claimed = (0..self.plan.members.len() as u32).filter(failed).map(Ordinal).collect();
+        self.claim_failed(&[]);
         self.past.state = Some(SessionState::Running);
         self.outcome = None;
         self.epoch += 1;

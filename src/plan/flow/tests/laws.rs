@@ -66,6 +66,8 @@ impl Driver {
             match output {
                 Output::Record(facts) => {
                     for fact in facts.iter().filter(|fact| fact.kind == FactKind::Succeeded) {
+                        let held = |ordinal: &Ordinal| !self.past.awaited.contains(ordinal);
+                        assert!(fact.members.iter().all(held), "somebody else's: {fact:?}");
                         fact.members.iter().for_each(|ordinal| self.judge_truth(*ordinal, fact.step));
                     }
                 }
@@ -127,6 +129,8 @@ impl Driver {
         assert!(self.ledger.is_reached(ordinal, step), "{ordinal:?} is not at {name} yet");
         assert_eq!(entry.became.get(&step), None, "{ordinal:?} is through with {name}");
         assert!(!entry.is_out(), "{ordinal:?} is out, but {name} is called");
+        assert!(self.past.claimed.contains(&ordinal), "{ordinal:?} is not held, but {name} is called");
+        assert_ne!(self.past.state, Some(SessionState::Stuck), "{name} is called by a stuck session");
         for (index, edge) in self.plan.edges.iter().enumerate() {
             if edge.to == step && matches!(edge.kind, EdgeKind::Barrier { .. }) {
                 assert!(self.past.opened.contains(&index), "{ordinal:?} went through the barrier of {name}");

@@ -43,6 +43,8 @@ fn order() -> impl Strategy<Value = Order> {
         1 => (whom(), proptest::option::of(step()))
             .prop_map(|(members, step)| Order::Command(Command::Skip { members, step })),
         1 => whom().prop_map(Order::Wanted),
+        1 => whom().prop_map(Order::Given),
+        1 => Just(Order::Parked),
     ]
 }
 
@@ -104,22 +106,25 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
         vec((0..1500_u16, order()), orders),
         vec((0..apart, 0..4_u8), kills),
         vec((services, 0..1200_u16, 1..3000_u16), outages),
+        prop_oneof![3 => Just(Vec::new()), 1 => whom()],
     );
     (operation, layout, script, any::<bool>()).prop_map(|(operation, layout, script, retried)| {
-        let (natures, tape, mut orders, kills, outages) = script;
+        let (natures, tape, mut orders, kills, outages, mut awaited) = script;
         let members = natures.len() as u32;
+        awaited.retain(|ordinal| ordinal.0 < members);
         for (_, order) in &mut orders {
             match order {
                 Order::Wanted(whom)
+                | Order::Given(whom)
                 | Order::Command(
                     Command::Retry { members: whom, .. }
                     | Command::Restart { members: whom, .. }
                     | Command::Skip { members: whom, .. },
                 ) => whom.retain(|ordinal| ordinal.0 < members),
-                Order::Command(_) => {}
+                Order::Command(_) | Order::Parked => {}
             }
         }
-        let script = Script { natures, tape, orders, kills, outages };
+        let script = Script { natures, tape, awaited, orders, kills, outages };
         Case { operation, layout, script, retried }
     })
 }

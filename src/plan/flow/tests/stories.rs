@@ -269,6 +269,44 @@ fn one_that_another_session_wants_is_given_when_its_call_has_settled() {
 }
 
 #[test]
+fn one_that_another_session_still_holds_is_not_even_looked_at() {
+    let natures = vec![on(), on()];
+    let script = Script { natures, awaited: vec![Ordinal(1)], ..Script::default() };
+    let mut driver = scripted("reboot", Layout::One, script);
+    driver.drive();
+    assert_eq!(driver.outcome, None, "it waits for the other one");
+    assert_eq!(driver.called("power_off"), [[0]]);
+    assert_eq!(driver.facts(1, FactKind::Succeeded), []);
+    driver.order(Order::Given(vec![Ordinal(1)]));
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    assert_eq!(driver.called("power_off"), [[0], [1]]);
+}
+
+#[test]
+fn one_that_a_third_session_takes_while_it_is_waited_for_is_left_out() {
+    let natures = vec![on(), on()];
+    let script = Script { natures, awaited: vec![Ordinal(1)], ..Script::default() };
+    let mut driver = scripted("reboot", Layout::One, script);
+    driver.order(Order::Wanted(vec![Ordinal(1)]));
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    assert_eq!(driver.facts(1, FactKind::Skipped), [("compute/inspect", 1, Some(ReasonCode::TakenOver))]);
+}
+
+#[test]
+fn a_stuck_session_gives_away_what_is_wanted_and_does_nothing_else() {
+    // The first is past its gate, and its Soft-Off ends without effect while the session is stuck.
+    let natures = vec![Nature { deaf: true, ..on() }, Nature { deaf: true, ..on() }];
+    let orders = vec![(3, Order::Parked), (9, Order::Wanted(vec![Ordinal(0)]))];
+    let mut driver = scripted("reboot", Layout::One, Script { natures, orders, ..Script::default() });
+    driver.drive();
+    assert_eq!(driver.flow.mode(), SessionState::Stuck);
+    assert_eq!(driver.past.claimed, [Ordinal(1)], "the other one was given away");
+    assert_eq!(driver.called("power_off"), [[0, 1]], "nobody was forced off");
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    assert_eq!(driver.called("power_off"), [vec![0, 1], vec![1]]);
+}
+
+#[test]
 fn killed_after_every_output_it_loses_nobody_and_cycles_nobody_twice() {
     for how in 0..4 {
         for between in 0..6 {

@@ -1,0 +1,100 @@
+//! A newer session takes components over from an older one, wherever that one stands.
+
+use bosun::{db, model::session::SessionId};
+use serde_json::Value;
+
+use crate::support::{
+    dev::{Dev, count, ended},
+    process::until,
+};
+
+const TWO: &str = "x1000c0s0b0n0,x1000c0s1b0n0";
+
+/// Eight nodes, and a session that reboots them all and has begun.
+async fn old() -> Dev {
+    let dev = Dev::start(&["--nodes=8", "--boot=1500ms"], &[]).await;
+    dev.begin("old", "reboot").await;
+    dev.step("old", "compute/power_off", |step| step["attempts"].as_i64() > Some(0)).await;
+    dev
+}
+
+/// Takes two of them over, and waits until they are through; then nothing is on its way any more.
+async fn take_two(dev: &Dev) {
+    dev.session("new", "reboot", &["--limit", TWO, "--on-conflict", "preempt"]).await.expect(0);
+    assert_eq!(ended(&dev.show("new").await), (2, 0, 0));
+    assert_eq!(dev.show("old").await["hand_overs"], Value::Array(Vec::new()));
+}
+
+async fn pause(dev: &Dev) -> Value {
+    dev.bosun(&["session", "pause", "old"]).await.expect(0);
+    dev.bosun(&["session", "wait", "old", "-o", "json"]).await.expect(7).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "has not been run often enough"]
+async fn from_one_that_runs() {
+    let dev = old().await;
+    let refused = dev.session("no", "reboot", &["--limit", TWO]).await.expect(5);
+    assert!(refused.err.contains("session 'old' holds 2 components: x1000c0s[0-1]b0n0"), "{}", refused.err);
+    let left_out = dev.session("some", "reboot", &["--limit", TWO, "--on-conflict", "skip"]).await.expect(0);
+    assert!(left_out.out.contains("nothing to do"), "{}", left_out.out);
+    take_two(&dev).await;
+    dev.bosun(&["session", "wait", "old"]).await.expect(0);
+    assert_eq!(ended(&dev.show("old").await), (6, 0, 2));
+    let history = dev.bosun(&["component", "history", "x1000c0s0b0n0"]).await.expect(0);
+    assert!(history.out.contains("taken_over"), "{}", history.out);
+    let held: i64 = sqlx::query_scalar("select count(*) from claims").fetch_one(&dev.pool).await.unwrap();
+    assert_eq!(held, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "has not been run often enough"]
+async fn from_one_that_is_paused() {
+    let dev = old().await;
+    dev.bosun(&[
+        "session",
+        "create",
+        "--template",
+        "demo",
+        "--operation",
+        "shutdown",
+        "--limit",
+        "x1000c0s7b0n0",
+    ])
+    .await
+    .expect(5);
+    pause(&dev).await;
+    take_two(&dev).await;
+    let paused = dev.show("old").await;
+    assert_eq!(paused["state"], "paused");
+    dev.bosun(&["session", "resume", "old"]).await.expect(0);
+    dev.bosun(&["session", "wait", "old"]).await.expect(0);
+    let old = dev.show("old").await;
+    assert_eq!(ended(&old).1, 0, "{old:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "has not been run often enough"]
+async fn from_one_that_is_stuck() {
+    let dev = Dev::start(&["--nodes=8"], &[]).await;
+    // Parked before its gate, so that all of it is still to be done.
+    dev.machine.fault(serde_json::json!({"service": "ims", "kind": "status", "status": 503})).await;
+    dev.begin("old", "reboot").await;
+    dev.step("old", "compute/inspect", |step| step["succeeded"].as_i64() == Some(8)).await;
+    dev.bosun(&["session", "pause", "old"]).await.expect(0);
+    dev.bosun(&["session", "wait", "old"]).await.expect(7);
+    dev.machine.lift_faults().await;
+    let id = SessionId(count(&dev.show("old").await, "id"));
+    until("no worker has it", || async {
+        let mut conn = db::acquire(&dev.pool).await.unwrap();
+        db::session::park(&mut conn, &id, "somebody looks").await.unwrap().then_some(())
+    })
+    .await;
+    take_two(&dev).await;
+    let stuck = dev.show("old").await;
+    assert_eq!((stuck["state"].as_str(), count(&stuck, "skipped")), (Some("stuck"), 2));
+    assert!(dev.machine.times_on().await.values().sum::<usize>() <= 2, "the stuck one did nothing");
+    dev.bosun(&["session", "resume", "old"]).await.expect(0);
+    dev.bosun(&["session", "wait", "old"]).await.expect(0);
+    assert_eq!(ended(&dev.show("old").await), (6, 0, 2));
+}
