@@ -98,12 +98,14 @@ async fn a_list_shows_a_tenant_its_own() {
 async fn only_what_is_the_tenants_is_applied() {
     let world = World::new().await;
     let template = Some(world.server.template());
-    let staged =
+    let stage =
         |name: &str| Some(json!({"name": name, "operation": "boot", "template_name": "t", "stage": true}));
     for tenant in ["blue", "red"] {
         world.ok(tenant, Method::PUT, "/v2/sessiontemplates/t", template.clone()).await;
-        world.ok(tenant, Method::POST, "/v2/sessions", staged("st")).await;
-        assert_eq!(world.ended(tenant, "st").await["status"]["error"], Value::Null);
+        world.ok(tenant, Method::POST, "/v2/sessions", stage("st")).await;
+        let staged = |_, session: &Value| session["status"]["status"] == "running";
+        let shown = world.until(tenant, "/v2/sessions/st", staged).await;
+        assert_eq!(shown["status"]["error"], Value::Null);
     }
     let count = async |tenant: &str| {
         let status = world.ok(tenant, Method::GET, "/v2/sessions/st/status", None).await;
