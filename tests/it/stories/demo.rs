@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "seconds",
     "steps",
     "errors",
+    "hand_overs",
 ];
 const STEP_KEYS: &[&str] = &[
     "name",
