@@ -297,7 +297,6 @@ async fn the_list_is_filtered_by_what_clients_see() {
 
 /// The newer session wins, as in BOS; the older one is complete, and no node is driven by both.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "has not been run often enough"]
 async fn a_newer_session_takes_over_from_an_older_one() {
     let slow = std::time::Duration::from_secs(2);
     let server = Server::new(bosun::sim::Settings { boot: slow, ..fast(4) }).await;
