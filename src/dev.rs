@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admit::AdmitSettings,
     cli::client::Client,
-    config::{AccessArgs, DevArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, DevArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
     db::{self, private::PrivatePostgres},
     model::session_template::SessionTemplate,
     serve::{self, Serving},
@@ -151,6 +151,7 @@ impl House {
                 launcher: LauncherArgs::local(RUNNING_MAX),
                 service_patience: settings.service_patience,
                 tenant_cache_time: AdmitSettings::default().tenant_cache_time,
+                auth: AuthArgs::off(),
                 worker_environment: settings.worker_environment,
             },
             listener,

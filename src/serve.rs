@@ -22,10 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::{Admit, AdmitSettings, Gathered},
-    api::{self, ApiState, Limits},
+    admit::{Admit, AdmitSettings, Gathered, Tokens},
+    api::{self, ApiState, Authentication, Certificates, Limits},
     clients,
-    config::{AccessArgs, LauncherArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, LauncherArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
     db,
     engine::launcher::{self, LauncherSettings},
     model::options::Options,
@@ -75,6 +75,8 @@ pub struct Settings {
     pub service_patience: Duration,
     /// How long it is believed which components are a tenant's.
     pub tenant_cache_time: Duration,
+    /// Who may ask for what.
+    pub auth: AuthArgs,
     /// What else workers are told.
     pub worker_environment: Vec<(String, String)>,
 }
@@ -106,6 +108,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         launcher: args.launcher,
         service_patience: args.service_patience,
         tenant_cache_time: args.tenant_cache_time,
+        auth: args.auth,
         worker_environment: Vec::new(),
     };
     let listener = listen(args.listen).await?;
@@ -179,7 +182,9 @@ pub async fn start(
     let services = Arc::new(services);
     let admit = Arc::new(Admit::new(services.clone(), pool.clone(), workflows, site));
     let waiting = Arc::new(Notify::new());
-    let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone());
+    let (authentication, certificates) = callers(&settings)?;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let state = ApiState::new(pool.clone(), admit.clone(), waiting.clone(), authentication);
     let launcher = LauncherSettings {
         workers,
         database_url: settings.database_url,
@@ -188,7 +193,7 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     let ending = stop.clone();
     tasks.spawn(async move {
-        let served = api::serve(listener, state, Limits::default(), ending.clone());
+        let served = api::serve(listener, certificates, state, Limits::default(), ending.clone());
         let drained = async {
             ending.cancelled().await;
             tokio::time::sleep(DRAIN_TIMEOUT).await;
@@ -211,7 +216,7 @@ pub async fn start(
     tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
     tasks.spawn(until("the options", Box::pin(heed_options(services, pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
-    Ok(Serving { url: url(address), pool, tasks })
+    Ok(Serving { url: url(scheme, address), pool, tasks })
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
@@ -219,12 +224,29 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static s
     name
 }
 
+/// How callers are known, and what the server shows them.
+fn callers(settings: &Settings) -> anyhow::Result<(Authentication, Option<Certificates>)> {
+    let auth = &settings.auth;
+    let authentication = match auth.tokens(settings.access.ca_file.clone()) {
+        None => Authentication::Off,
+        Some(tokens) => Authentication::Tokens {
+            tokens: Box::new(Tokens::new(tokens).context("callers cannot be authenticated")?),
+            open_reports: auth.open_reports,
+        },
+    };
+    let certificates = match (&auth.tls_certificate, &auth.tls_key) {
+        (Some(certificate), Some(key)) => Some(Certificates::new(certificate.clone(), key.clone())?),
+        _ => None,
+    };
+    Ok((authentication, certificates))
+}
+
 /// Where a client on this machine finds it.
-fn url(mut address: SocketAddr) -> String {
+fn url(scheme: &str, mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 impl Serving {

@@ -31,6 +31,7 @@ mod session;
 mod session_template;
 mod staged;
 mod tenant;
+mod token;
 mod waiting;
 
 pub use artifacts::ArtifactProblem;
@@ -43,6 +44,7 @@ pub use retry::{Retried, RetryRequest};
 pub use session_template::TemplateFindings;
 pub use staged::{APPLIES, STAGED_TENANT, staged_state};
 pub use tenant::Scope;
+pub use token::{Caller, ClaimNames, TokenError, TokenSettings, Tokens};
 pub use waiting::Pass;
 
 /// Admits sessions.

@@ -67,9 +67,7 @@ impl Admit {
         match self.scope_by(tenant, Duration::ZERO).await? {
             Some(Scope::Everything) => Ok(None),
             Some(Scope::Only(components)) => Ok(Some(components.iter().cloned().collect())),
-            None => Err(Rejection::Invalid(format!(
-                "there is no tenant '{tenant}' any more; nothing was changed"
-            ))),
+            None => Err(Rejection::Invalid(format!("there is no tenant '{tenant}'; nothing was changed"))),
         }
     }
 

@@ -8,10 +8,12 @@ use axum::{
 };
 use serde_json::Value;
 
+use crate::admit::Caller;
+
 /// Longest name that is kept.
 const NAME_CHARS_MAX: usize = 127;
 
-/// Who asks. A name from a token is marked: nobody here has checked the signature.
+/// Who asks. Where callers are not authenticated here, a name from a token is marked: nobody has checked the signature.
 #[derive(Debug, Clone)]
 pub struct Actor(pub String);
 
@@ -19,7 +21,10 @@ impl<S: Sync> FromRequestParts<S> for Actor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
+        Ok(match parts.extensions.get::<Caller>() {
+            Some(caller) => Self(caller.subject.clone()),
+            None => Self::of(&parts.headers),
+        })
     }
 }
 

@@ -5,13 +5,16 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     handler::Handler,
+    middleware::from_fn_with_state,
     routing::{self, MethodRouter},
 };
 
 use super::{
-    ApiState,
+    ApiState, auth,
     schema::{Shape, text},
 };
+
+use crate::model::role::Role;
 
 /// A parameter of a query.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,8 @@ pub struct Endpoint {
     pub answers: Vec<Answer>,
     /// Status codes of errors, beside those that every endpoint may have.
     pub errors: Vec<u16>,
+    /// What a caller has to be, where callers are authenticated; none: anybody is answered.
+    pub role: Option<Role>,
     handler: MethodRouter<ApiState>,
 }
 
@@ -82,6 +87,7 @@ impl Endpoint {
             body: None,
             answers: Vec::new(),
             errors: Vec::new(),
+            role: Some(if method == "get" { Role::View } else { Role::Operate }),
             handler,
         }
     }
@@ -199,6 +205,19 @@ impl Endpoint {
         self
     }
 
+    /// Callers have to be more, or need be less, than their method says: a GET takes [`Role::View`], all else
+    /// [`Role::Operate`].
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Anybody is answered.
+    pub fn open(mut self) -> Self {
+        self.role = None;
+        self
+    }
+
     /// The same below a prefix.
     pub fn below(mut self, prefix: &str) -> Self {
         self.path = if self.path == "/" { prefix.to_owned() } else { format!("{prefix}{}", self.path) };
@@ -207,8 +226,13 @@ impl Endpoint {
 }
 
 /// The router of these endpoints.
-pub fn router(endpoints: &[Endpoint]) -> Router<ApiState> {
-    endpoints
-        .iter()
-        .fold(Router::new(), |router, endpoint| router.route(&endpoint.path, endpoint.handler.clone()))
+pub fn router(endpoints: &[Endpoint], state: &ApiState) -> Router<ApiState> {
+    let guarded = |endpoint: &Endpoint| match endpoint.role {
+        None => endpoint.handler.clone(),
+        Some(role) => {
+            let door = auth::Door { state: state.clone(), role };
+            endpoint.handler.clone().route_layer(from_fn_with_state(door, auth::pass))
+        }
+    };
+    endpoints.iter().fold(Router::new(), |router, endpoint| router.route(&endpoint.path, guarded(endpoint)))
 }

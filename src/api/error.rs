@@ -1,7 +1,7 @@
 //! Whatever goes wrong in a request, as RFC 7807 tells it. Status codes of errors exist only here.
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
@@ -24,6 +24,17 @@ pub enum ApiError {
         /// What is wrong.
         detail: String,
     },
+    /// Nobody knows who asks.
+    #[error("{detail}")]
+    Unauthorized {
+        /// Whether a token was given at all.
+        given: bool,
+        /// What is wrong, or missing.
+        detail: String,
+    },
+    /// Whoever asks may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -81,6 +92,8 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -101,6 +114,8 @@ impl ApiError {
     pub fn title(&self) -> &'static str {
         match self {
             Self::BadRequest { title, .. } | Self::Conflict { title, .. } => title,
+            Self::Unauthorized { .. } => "Unauthorized",
+            Self::Forbidden(_) => "Forbidden",
             Self::NotFound(_) => "The resource was not found",
             Self::UnknownPath => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
@@ -117,6 +132,16 @@ impl ApiError {
     pub fn log(&self) {
         if let Self::Internal(what) = self {
             tracing::error!(error = what, "a request failed by our own fault");
+        }
+    }
+
+    /// RFC 6750: how to ask better.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized { given: false, .. } => Some("Bearer realm=\"bosun\""),
+            Self::Unauthorized { given: true, .. } => Some("Bearer realm=\"bosun\", error=\"invalid_token\""),
+            Self::Forbidden(_) => Some("Bearer realm=\"bosun\", error=\"insufficient_scope\""),
+            _ => None,
         }
     }
 
@@ -171,10 +196,14 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        match body::text(&self.problem()) {
+        let mut response = match body::text(&self.problem()) {
             Ok(body) => (self.status(), kind, body).into_response(),
             Err(_) => self.status().into_response(),
+        };
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        response
     }
 }
 

@@ -10,6 +10,7 @@
 //! asks the running server whatever the document allows; so a declaration that is not true is found.
 
 mod actor;
+mod auth;
 mod body;
 mod bos;
 mod bosun;
@@ -22,6 +23,7 @@ mod schema;
 mod server;
 mod session_template;
 mod tenant;
+mod tls;
 mod ui;
 mod watch;
 
@@ -44,10 +46,12 @@ use crate::{
 };
 
 use actor::Actor;
+pub use auth::Authentication;
 use endpoint::Endpoint;
 pub use error::ApiError;
 use reports::Reports;
 pub use server::Limits;
+pub use tls::{Certificates, TlsError};
 use watch::Watch;
 
 /// Largest body of most requests: a template with every node of a large machine by name.
@@ -68,15 +72,16 @@ pub struct ApiState {
     watch: Watch,
     waiting: Arc<Notify>,
     ui: Arc<ui::Shared>,
+    auth: Arc<Authentication>,
 }
 
 impl ApiState {
     /// Starts the task that writes reports; it ends with the last copy of this state. `waiting` is told of every
     /// session that waits for admission.
-    pub fn new(pool: db::Pool, admit: Arc<Admit>, waiting: Arc<Notify>) -> Self {
+    pub fn new(pool: db::Pool, admit: Arc<Admit>, waiting: Arc<Notify>, auth: Authentication) -> Self {
         let reports = Reports::start(pool.clone());
         let watch = Watch::new(pool.clone(), CancellationToken::new());
-        Self { pool, admit, reports, watch, waiting, ui: Arc::default() }
+        Self { pool, admit, reports, watch, waiting, ui: Arc::default(), auth: Arc::new(auth) }
     }
 
     /// BOS's options as they are now.
@@ -106,8 +111,15 @@ fn name_in_path(name: &str) -> Result<Name, ApiError> {
     })
 }
 
-/// Answers requests until `stop`, and then those that have begun; streams of events end at once.
-pub async fn serve(listener: TcpListener, state: ApiState, limits: Limits, stop: CancellationToken) {
+/// Answers requests until `stop`, and then those that have begun; streams of events end at once. With certificates it
+/// speaks TLS only.
+pub async fn serve(
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    state: ApiState,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let watch = state.watch.clone();
     let ending = stop.clone();
     tokio::spawn(async move {
@@ -115,7 +127,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, limits: Limits, stop:
         watch.stop();
     });
     let router = router(state).layer(Extension(stop.clone()));
-    server::serve(listener, router, limits, stop).await;
+    server::serve(listener, certificates, router, limits, stop).await;
 }
 
 /// Every endpoint that is documented.
@@ -146,9 +158,9 @@ pub fn router(state: ApiState) -> Router {
         .chain(document::page_at("/ui"))
         .map(|endpoint| endpoint.below(GATEWAY_PREFIX))
         .collect();
-    endpoint::router(&endpoints)
-        .merge(endpoint::router(&behind_gateway))
-        .merge(ui::router())
+    endpoint::router(&endpoints, &state)
+        .merge(endpoint::router(&behind_gateway, &state))
+        .merge(ui::router().route_layer(middleware::from_fn_with_state(state.clone(), auth::pass_page)))
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -27,6 +27,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::tls::Certificates;
+
 /// Most connections at once; fewer where the system allows fewer files.
 const CONNECTIONS_MAX: u64 = 4_096;
 /// Files that are kept for everything else: database, workers, services.
@@ -56,13 +58,20 @@ impl Default for Limits {
 }
 
 /// Answers requests until `stop`, and then those that have begun.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let certificates = certificates.map(Arc::new);
     let free = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &free)).await {
         match accepted {
             Ok((stream, permit)) => {
-                let serving = connection(stream, router.clone(), limits, stop.clone());
+                let serving = connection(stream, certificates.clone(), router.clone(), limits, stop.clone());
                 connections.spawn(async move {
                     serving.await;
                     drop(permit);
@@ -96,8 +105,28 @@ fn connections_max() -> usize {
 }
 
 /// One connection, to its end. What a client does wrong on it is nobody else's business.
-async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
-    let io = TokioIo::new(Paced::new(stream, limits.write));
+async fn connection(
+    stream: TcpStream,
+    certificates: Option<Arc<Certificates>>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let stream = Paced::new(stream, limits.write);
+    let Some(certificates) = certificates else { return exchange(stream, router, limits, stop).await };
+    match stop.run_until_cancelled(certificates.greet(stream)).await {
+        Some(Ok(stream)) => exchange(stream, router, limits, stop).await,
+        Some(Err(error)) => tracing::debug!("a connection ended before it began: {error}"),
+        None => {}
+    }
+}
+
+/// Requests and answers, to the end of the connection.
+async fn exchange<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -204,7 +233,7 @@ mod tests {
             if uri.path() == "/large" { vec![b'x'; 64 << 20] } else { b"small".to_vec() }
         });
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, router, limits, stop.clone()));
+        tokio::spawn(serve(listener, None, router, limits, stop.clone()));
         (address, stop)
     }
 

@@ -5,6 +5,8 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use super::{ApiError, ApiState};
 use crate::admit::Scope;
 
+/// The header.
+pub const HEADER: &str = "cray-tenant-name";
 /// Longest name of a tenant, as BOS has it.
 const NAME_CHARS_MAX: usize = 127;
 
@@ -16,7 +18,7 @@ impl<S: Sync> FromRequestParts<S> for Tenant {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let mut values = parts.headers.get_all("cray-tenant-name").iter();
+        let mut values = parts.headers.get_all(HEADER).iter();
         let Some(value) = values.next() else { return Ok(Self(String::new())) };
         match value.to_str() {
             Ok(name) if name.chars().count() <= NAME_CHARS_MAX && values.next().is_none() => {

@@ -1,9 +1,12 @@
 //! Our own HTTP client of `/bosun/v1`.
 
-use std::time::Duration;
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
-use reqwest::{Method, Url};
+use reqwest::{
+    Method, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -25,6 +28,15 @@ pub struct ClientArgs {
     /// The server's root
     #[arg(long, env = "BOSUN_URL", default_value = "http://127.0.0.1:8480", value_name = "URL")]
     pub url: String,
+    /// A file with a bearer token; without it the token in BOSUN_TOKEN, if there is one
+    #[arg(long, env = "BOSUN_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) to be trusted beside the system's
+    #[arg(long, env = "BOSUN_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The tenant for whom to ask
+    #[arg(long, env = "BOSUN_TENANT", value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// A connection to bosun's API.
@@ -49,9 +61,33 @@ impl Client {
     /// A client of the server at `url`.
     ///
     /// # Errors
-    /// When `url` is no URL.
+    /// When `url` is no URL, or the token, the tenant or the certificates cannot be used.
     pub fn new(args: &ClientArgs) -> Result<Self, CliError> {
-        Self::at(&args.url, &["bosun", "v1"])
+        let mut headers = HeaderMap::new();
+        let token = match &args.token_file {
+            Some(path) => fs::read_to_string(path)
+                .map_err(|error| CliError::Usage(format!("cannot read '{}': {error}", path.display())))?,
+            None => std::env::var("BOSUN_TOKEN").unwrap_or_default(),
+        };
+        if !token.trim().is_empty() {
+            let mut value = header(&format!("Bearer {}", token.trim()), "the token")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        if let Some(tenant) = args.tenant.as_deref().filter(|tenant| !tenant.is_empty()) {
+            headers.insert("cray-tenant-name", header(tenant, "the tenant")?);
+        }
+        let mut http = reqwest::Client::builder().default_headers(headers);
+        if let Some(path) = &args.ca_file {
+            let unusable = |error: String| {
+                CliError::Usage(format!("the CA file '{}' cannot be used: {error}", path.display()))
+            };
+            let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let trusted =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(innermost(&error)))?;
+            http = http.tls_certs_merge(trusted);
+        }
+        Self::with(http, &args.url, &["bosun", "v1"])
     }
 
     /// A client of what is found below `prefix` at `url`.
@@ -59,13 +95,21 @@ impl Client {
     /// # Errors
     /// When `url` is no URL.
     pub fn at(url: &str, prefix: &'static [&'static str]) -> Result<Self, CliError> {
+        Self::with(reqwest::Client::builder(), url, prefix)
+    }
+
+    fn with(
+        http: reqwest::ClientBuilder,
+        url: &str,
+        prefix: &'static [&'static str],
+    ) -> Result<Self, CliError> {
         let base = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
             .ok_or_else(|| {
                 CliError::Usage(format!("'{}' is not a server's URL, as in http://host:9000", url))
             })?;
-        let http = reqwest::Client::builder()
+        let http = http
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .build()
@@ -201,6 +245,12 @@ impl Lines {
             }
         }
     }
+}
+
+/// The value of a header.
+fn header(text: &str, what: &str) -> Result<HeaderValue, CliError> {
+    HeaderValue::from_str(text)
+        .map_err(|_| CliError::Usage(format!("{what} holds characters that cannot be sent")))
 }
 
 /// The cause at the bottom of the chain: "connection refused" rather than "error sending request".

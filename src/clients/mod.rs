@@ -14,6 +14,7 @@ pub mod cfs;
 pub mod hsm;
 mod http;
 pub mod ims;
+pub mod jwks;
 pub mod kubernetes;
 pub mod pcs;
 pub mod s3;

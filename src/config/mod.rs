@@ -1,10 +1,12 @@
 //! Every flag and environment variable of the roles. A room above floor 0 may read its own arguments, nobody else's.
 
+mod auth;
 mod dev;
 mod serve;
 mod services;
 mod worker;
 
+pub use auth::{AuthArgs, AuthMode};
 pub use dev::{DemoArgs, DevArgs, SimulateArgs, machine_arguments};
 pub use serve::{DatabaseArgs, LauncherArgs, LauncherKind, MigrateArgs, PatienceArgs, ServeArgs};
 pub use services::{AccessArgs, PcsArgs, ServiceArgs};

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use humantime::parse_duration;
 
+use super::auth::AuthArgs;
 use super::services::{AccessArgs, PcsArgs, ServiceArgs};
 
 /// Where the database is.
@@ -117,6 +118,9 @@ pub struct ServeArgs {
     /// How sessions get their workers
     #[command(flatten)]
     pub launcher: LauncherArgs,
+    /// Who may ask for what
+    #[command(flatten)]
+    pub auth: AuthArgs,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,

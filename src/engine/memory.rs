@@ -111,6 +111,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
             session: row.new.name.to_string(),
             template: row.new.template_name,
             operation: row.new.operation,
+            tenant: row.new.tenant,
         },
         last_seq: db::event::last_seq(connection, session).await?,
         errors: texts.into_iter().map(|error| (Reason::new(error.code, error.text), error.id)).collect(),

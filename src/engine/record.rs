@@ -40,6 +40,8 @@ pub struct Titles {
     pub template: String,
     /// Its operation.
     pub operation: String,
+    /// Whose; empty: nobody's.
+    pub tenant: String,
 }
 
 /// Turns outputs into checkpoints.
@@ -264,12 +266,15 @@ impl Recorder {
         let mut names: Vec<Xname> =
             failed.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].xname).collect();
         names.sort_unstable();
-        let Titles { session, template, operation } = &self.titles;
+        let Titles { session, template, operation, tenant } = &self.titles;
+        let whose = if tenant.is_empty() { String::new() } else { format!(" --tenant {tenant}") };
         if template.is_empty() {
-            return Some(format!("bosun session retry {session}"));
+            return Some(format!("bosun session retry {session}{whose}"));
         }
         let command = |limit: &str| {
-            format!("bosun session create --template {template} --operation {operation} --limit {limit}")
+            format!(
+                "bosun session create{whose} --template {template} --operation {operation} --limit {limit}"
+            )
         };
         let names: Vec<String> = names.iter().map(Xname::to_string).collect();
         let whole = command(&names.join(","));

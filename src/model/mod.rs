@@ -14,6 +14,7 @@ pub mod options;
 pub mod plan;
 pub mod reason;
 pub mod result;
+pub mod role;
 pub mod selection;
 pub mod session;
 pub mod session_template;

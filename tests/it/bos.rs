@@ -1,6 +1,7 @@
 //! BOS's contract, section by section of `reference/bos-api.md`, over HTTP against a served bosun.
 
 mod component;
+mod concurrent;
 mod implicit;
 mod malformed;
 mod options;

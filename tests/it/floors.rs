@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const ROLES: [&str; 8] = ["main", "lib", "serve", "worker", "dev", "demo", "config", "telemetry"];
 
 /// A library, and where it is at home: rooms (`db/`) and files.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("sqlx", &["db/"]),
     ("reqwest", &["clients/", "cli/client.rs", "sim/node.rs"]),
     ("object_store", &["clients/s3.rs"]),
@@ -37,6 +37,9 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("axum", &["api/", "sim/"]),
     ("hyper", &["api/server.rs"]),
     ("hyper_util", &["api/server.rs"]),
+    ("jsonwebtoken", &["admit/token/"]),
+    ("ring", &["admit/token/"]),
+    ("tokio_rustls", &["api/tls.rs"]),
     ("petgraph", &["plan/"]),
     ("clap", &["cli/", "config/", "main.rs", "/settings.rs"]),
     (

@@ -4,6 +4,7 @@
 
 mod admission;
 mod api;
+mod auth;
 mod bad_input;
 mod bos;
 mod cli;

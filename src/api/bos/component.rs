@@ -17,6 +17,7 @@ use crate::{
     api::{
         ApiError, ApiState,
         actor::Actor,
+        auth::BeyondReports,
         body::{Json, JsonBody},
         endpoint::{Endpoint, Parameter, parameter},
         query::Query,
@@ -28,6 +29,7 @@ use crate::{
         self,
         component::{Component, ComponentFilter, ComponentPatch, Patching},
     },
+    model::role::Role,
 };
 
 /// Largest body of a bulk request: a patch for each of 100,000 components.
@@ -80,6 +82,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Change a component; a node reports by this what it booted",
         )
         .tenant()
+        .role(Role::Report)
         .body(&shape::COMPONENT)
         .answer(200, &answer::COMPONENT)
         .errors(&[404, 409]),
@@ -182,6 +185,7 @@ async fn patch(
     State(state): State<ApiState>,
     tenant: Tenant,
     actor: Actor,
+    beyond_reports: BeyondReports,
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
@@ -194,6 +198,7 @@ async fn patch(
         let token = token.to_owned();
         return Ok(Json::ok(show(&state.reports.keep(id, token).await?, false)));
     }
+    beyond_reports.check()?;
     let patch = component_view::read(body)?;
     if patch.actual.is_some() {
         let stored = find(&state, &id).await?;

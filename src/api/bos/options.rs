@@ -13,7 +13,7 @@ use crate::{
         schema,
     },
     db,
-    model::options::Options,
+    model::{options::Options, role::Role},
 };
 
 /// Most options of one request, as BOS has it.
@@ -24,6 +24,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/options", show, "The options as they are").answer(200, &answer::OPTIONS),
         Endpoint::patch("/options", patch, "Change some options")
+            .role(Role::Admin)
             .describe("An option that is not known is taken, shown once and forgotten.")
             .body(&shape::OPTIONS_PATCH)
             .answer(200, &answer::OPTIONS),

@@ -17,15 +17,16 @@ const VERSION: [&str; 3] = ["2", "50", "0"];
 
 /// What is at the root.
 pub fn root_endpoint() -> Endpoint {
-    Endpoint::get("/", root, "The versions of BOS's API").answer(200, &answer::VERSIONS)
+    Endpoint::get("/", root, "The versions of BOS's API").open().answer(200, &answer::VERSIONS)
 }
 
 /// What is below `/v2`.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::get("/", v2, "The version of BOS's API").answer(200, &answer::VERSION),
-        Endpoint::get("/version", v2, "The version of BOS's API").answer(200, &answer::VERSION),
+        Endpoint::get("/", v2, "The version of BOS's API").open().answer(200, &answer::VERSION),
+        Endpoint::get("/version", v2, "The version of BOS's API").open().answer(200, &answer::VERSION),
         Endpoint::get("/healthz", health, "Whether the API and its database are well")
+            .open()
             .answer(200, &answer::HEALTH),
     ]
 }

@@ -12,6 +12,7 @@ use crate::{
         endpoint::{Endpoint, Parameter, parameter},
         query::Query,
         schema::{Shape, required, text},
+        tenant::Tenant,
     },
     db::{
         self,
@@ -47,7 +48,16 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn claims(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+async fn claims(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    if tenant.filter().is_some() {
+        let detail =
+            "claims are of everybody's sessions; a tenant sees those of its components in their records";
+        return Err(ApiError::Forbidden(detail.to_owned()));
+    }
     let filter = ClaimFilter {
         session: query.text("session"),
         wanted: query.boolean("wanted")?.unwrap_or(false),

@@ -17,6 +17,7 @@ use crate::{
         endpoint::Endpoint,
         refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
+        tenant::Tenant,
     },
     db::{self, session::Session},
     model::{
@@ -69,9 +70,13 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn list(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
+    let session = session::find(&mut conn, &tenant, &name).await?;
     let commands = db::command::list(&mut conn, &session.id).await?;
     let shown = commands.iter().map(|row| {
         json!({
@@ -85,6 +90,7 @@ async fn list(State(state): State<ApiState>, Path(name): Path<String>) -> Result
 
 async fn order(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     actor: Actor,
     body: JsonBody,
@@ -93,7 +99,7 @@ async fn order(
     schema::check(&COMMAND, &body)?;
     let body: CommandBody =
         serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let session = session::find(&mut *db::acquire(&state.pool).await?, &name).await?;
+    let session = session::find(&mut *db::acquire(&state.pool).await?, &tenant, &name).await?;
     let message = give(&state, &session, body, actor).await?;
     Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))
 }

@@ -12,6 +12,7 @@ use crate::{
         endpoint::{Endpoint, Parameter, parameter},
         query::Query,
         schema::{Shape, text},
+        tenant::{Tenant, Unknown},
     },
     db::{
         self,
@@ -52,10 +53,16 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let xnames = tenant.scope(&state, Unknown::Component).await?.narrow(None);
     let statuses: Option<Vec<String>> =
         query.text("status").map(|list| list.split(',').map(str::to_owned).collect());
     let filter = ComponentFilter {
+        xnames: xnames.as_deref(),
         session: query.text("session"),
         enabled: query.boolean("enabled")?,
         phase: query.text("phase"),
@@ -69,9 +76,22 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
     Ok(Json::ok(components.iter().map(line).collect()))
 }
 
-async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn one(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    within(&state, &tenant, &id).await?;
     let mut conn = db::acquire(&state.pool).await?;
     Ok(Json::ok(line(&db::component::get(&mut conn, &id).await?)))
+}
+
+/// A component of others does not exist for a tenant.
+async fn within(state: &ApiState, tenant: &Tenant, id: &str) -> Result<(), ApiError> {
+    match tenant.scope(state, Unknown::Component).await?.holds(id) {
+        true => Ok(()),
+        false => Err(ApiError::NotFound(format!("Component '{id}' does not exist"))),
+    }
 }
 
 fn line(component: &Component) -> Value {
@@ -92,13 +112,15 @@ fn line(component: &Component) -> Value {
 
 async fn history(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let max = query.number("max", 1, SESSIONS_MAX)?.unwrap_or(20);
+    within(&state, &tenant, &id).await?;
     let mut conn = db::acquire(&state.pool).await?;
     db::component::get(&mut conn, &id).await?;
-    let lines = db::component::component_history(&mut conn, &id, max).await?;
+    let lines = db::component::component_history(&mut conn, tenant.filter(), &id, max).await?;
     Ok(Json::ok(lines.iter().map(history_line).collect()))
 }
 

@@ -11,6 +11,7 @@ use crate::{
         endpoint::{Endpoint, parameter},
         query::Query,
         schema::Shape,
+        tenant::Tenant,
     },
     db::{self, effect::EffectLine},
 };
@@ -35,12 +36,13 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn effects(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let after = query.number("after", 0, i32::MAX)?.unwrap_or(0);
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
+    let session = session::find(&mut conn, &tenant, &name).await?;
     let lines = db::effect::page(&mut conn, &session.id, after, PAGE_MAX).await?;
     Ok(Json::ok(lines.iter().map(effect_line).collect()))
 }

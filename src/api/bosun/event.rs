@@ -23,6 +23,7 @@ use crate::{
         endpoint::{Endpoint, parameter},
         query::Query,
         schema::{Shape, text},
+        tenant::Tenant,
         watch::Watcher,
     },
     db,
@@ -65,6 +66,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn events(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     headers: HeaderMap,
     query: Query,
@@ -73,7 +75,7 @@ async fn events(
     let max = query.number("max", 1, PAGE_MAX)?.unwrap_or(PAGE_MAX);
     let last = last_event_id(&headers)?;
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
+    let session = session::find(&mut conn, &tenant, &name).await?;
     let accepts = |value: &header::HeaderValue| value.to_str().is_ok_and(|text| text.contains(STREAM));
     if !headers.get_all(header::ACCEPT).iter().any(accepts) {
         let page = db::event::list_after(&mut conn, &session.id, after, max).await?;

@@ -13,9 +13,11 @@ use crate::{
         actor::Actor,
         body::{Json, JsonBody},
         endpoint::Endpoint,
+        tenant::Tenant,
     },
     model::{
         plan::{Plan, SliceNo},
+        role::Role,
         verb::{Goal, Verb},
         xname,
     },
@@ -26,14 +28,20 @@ use crate::{
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/plan", plan, "What a session would do; nothing is changed")
+            .role(Role::View)
             .body(&session::REQUEST)
             .answer(200, &answer::PLAN)
             .errors(&[409, 422]),
     ]
 }
 
-async fn plan(State(state): State<ApiState>, actor: Actor, body: JsonBody) -> Result<Json<Value>, ApiError> {
-    let request = session::request(body, actor)?;
+async fn plan(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    actor: Actor,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let request = session::request(body, &tenant, actor)?;
     let (operation, template) = (request.operation.clone(), request.template.clone());
     let preview = state.admit.plan(request).await?;
     let mut shown = show(&preview);

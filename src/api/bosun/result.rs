@@ -11,6 +11,7 @@ use crate::{
         endpoint::{Endpoint, Parameter, parameter},
         query::Query,
         schema::{Shape, required, text},
+        tenant::Tenant,
     },
     db::{
         self,
@@ -50,6 +51,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn results(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Value>, ApiError> {
@@ -65,7 +67,7 @@ async fn results(
     let filter =
         ResultFilter { step: query.text("step"), kind, xname: query.text("component"), after, limit };
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
+    let session = session::find(&mut conn, &tenant, &name).await?;
     let found = db::result::page(&mut conn, &session.id, &filter).await?;
     Ok(Json::ok(json!({
         "results": found.lines.iter().map(line).collect::<Vec<_>>(), "next": page::next(found.next),

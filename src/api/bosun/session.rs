@@ -21,6 +21,7 @@ use crate::{
         query::Query,
         refuse_while_parked,
         schema::{self, Field, Shape, optional, required, some_text, text},
+        tenant::Tenant,
     },
     db::{
         self,
@@ -28,6 +29,7 @@ use crate::{
     },
     model::{
         plan::UnknownPolicy,
+        role::Role,
         session::{Name, OnConflict, SessionState},
     },
 };
@@ -61,7 +63,7 @@ struct RequestBody {
 }
 
 /// Reads a request for a session, or for a plan.
-pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, ApiError> {
+pub(super) fn request(body: JsonBody, tenant: &Tenant, actor: Actor) -> Result<SessionRequest, ApiError> {
     let body = body.required()?;
     schema::check(&REQUEST, &body)?;
     let body: RequestBody =
@@ -71,7 +73,7 @@ pub(super) fn request(body: JsonBody, actor: Actor) -> Result<SessionRequest, Ap
     });
     Ok(SessionRequest {
         name,
-        tenant: String::new(),
+        tenant: tenant.0.clone(),
         operation: body.operation,
         template: body.template,
         limit: body.limit.unwrap_or_default(),
@@ -102,6 +104,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .answer(201, &answer::SESSION)
             .errors(&[409, 422]),
         Endpoint::post("/resume", resume_all, "Trust this database: what was parked goes on")
+            .role(Role::Admin)
             .answer(200, &answer::MESSAGE),
         Endpoint::get("/sessions/{name}", one, "A session with its steps and errors")
             .query(&[full, parameter("brief", &Shape::Boolean, "Leave out who failed why")])
@@ -123,15 +126,16 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn create(
     State(state): State<ApiState>,
+    tenant: Tenant,
     actor: Actor,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let request = request(body, actor)?;
+    let request = request(body, &tenant, actor)?;
     let name = request.name.clone();
     refuse_while_parked(&mut *db::acquire(&state.pool).await?).await?;
     let admitted = state.admit.session(request).await?;
     let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, name.as_str()).await?;
+    let session = find(&mut conn, &tenant, name.as_str()).await?;
     let mut shown = show(&mut conn, &session, false, false).await?;
     if !admitted.notes.is_empty() {
         shown["notes"] = json!(admitted.notes);
@@ -139,9 +143,13 @@ async fn create(
     Ok(Json(StatusCode::CREATED, shown))
 }
 
-/// A session of our own API, or of nobody's tenant.
-pub(super) async fn find(conn: &mut db::Connection, name: &str) -> Result<Session, ApiError> {
-    db::session::get(conn, "", name).await.map_err(|error| match error {
+/// A tenant's session; without a tenant one of nobody's.
+pub(super) async fn find(
+    conn: &mut db::Connection,
+    tenant: &Tenant,
+    name: &str,
+) -> Result<Session, ApiError> {
+    db::session::get(conn, &tenant.0, name).await.map_err(|error| match error {
         db::DbError::NotFound { .. } => ApiError::NotFound(format!("session '{name}' does not exist")),
         error => error.into(),
     })
@@ -168,16 +176,21 @@ async fn errors_of(conn: &mut db::Connection, session: &Session, full: bool) -> 
 
 async fn one(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Value>, ApiError> {
     let (full, brief) = (query.boolean("full")?, query.boolean("brief")?);
     let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
     Ok(Json::ok(show(&mut conn, &session, full == Some(true), brief == Some(true)).await?))
 }
 
-async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    query: Query,
+) -> Result<Json<Vec<Value>>, ApiError> {
     let max = query.number("max", 1, PAGE_MAX)?.unwrap_or(100);
     let wanted = match query.text("state") {
         None => None,
@@ -188,7 +201,12 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
         })?),
     };
     let states: Vec<SessionState> = wanted.into_iter().collect();
-    let filter = SessionFilter { states: &states, limit: Some(max), ..SessionFilter::default() };
+    let filter = SessionFilter {
+        tenant: tenant.filter(),
+        states: &states,
+        limit: Some(max),
+        ..SessionFilter::default()
+    };
     let mut conn = db::acquire(&state.pool).await?;
     let sessions = db::session::list(&mut conn, &filter).await?;
     Ok(Json::ok(sessions.iter().map(view::line).collect()))
@@ -196,39 +214,49 @@ async fn list(State(state): State<ApiState>, query: Query) -> Result<Json<Vec<Va
 
 async fn delete(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     actor: Actor,
 ) -> Result<Response, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
     bos::session::remove(&mut conn, &[session], &actor).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn steps(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
     let steps = db::step::list(&mut conn, &session.id).await?;
     Ok(Json::ok(steps.iter().map(|row| view::step(row, session.state)).collect()))
 }
 
 async fn errors(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let full = query.boolean("full")? == Some(true);
     let mut conn = db::acquire(&state.pool).await?;
-    let session = find(&mut conn, &name).await?;
+    let session = find(&mut conn, &tenant, &name).await?;
     Ok(Json::ok(errors_of(&mut conn, &session, full).await?))
 }
 
 /// Ends the parking of law 6: what was running goes on, what waits is admitted.
-async fn resume_all(State(state): State<ApiState>, actor: Actor) -> Result<Json<Value>, ApiError> {
+async fn resume_all(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    actor: Actor,
+) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
+    if tenant.filter().is_some() {
+        return Err(ApiError::Forbidden("this concerns everybody, and no tenant may do it".to_owned()));
+    }
     let resumed = db::session::resume_all(&mut conn, &actor.0).await?;
     state.waiting.notify_one();
     Ok(Json::ok(json!({"message": format!("{resumed} parked sessions go on")})))

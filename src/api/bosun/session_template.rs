@@ -17,8 +17,10 @@ use crate::{
         name_in_path,
         schema::{Shape, some_text},
         session_template::{read, show},
+        tenant::{Tenant, Unknown},
     },
     db::{self, session_template::StoredTemplate},
+    model::role::Role,
 };
 
 /// `NAME`, or `NAME@VERSION`.
@@ -55,14 +57,15 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Look whether a session template could be booted",
         )
         .path_shape("name", &NAME_AND_VERSION)
+        .role(Role::View)
         .answer(200, &answer::FINDINGS)
         .errors(&[404]),
     ]
 }
 
-async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(State(state): State<ApiState>, tenant: Tenant) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let templates = db::session_template::list(&mut conn, None).await?;
+    let templates = db::session_template::list(&mut conn, tenant.filter()).await?;
     let shown = templates.iter().map(|template| {
         json!({
             "name": template.name, "version": template.version, "description": template.content.description,
@@ -81,7 +84,7 @@ fn with_version(template: &StoredTemplate) -> Value {
 }
 
 /// `NAME`, or `NAME@VERSION`.
-async fn find(conn: &mut db::Connection, wanted: &str) -> Result<StoredTemplate, ApiError> {
+async fn find(conn: &mut db::Connection, tenant: &Tenant, wanted: &str) -> Result<StoredTemplate, ApiError> {
     let missing = |error| match error {
         db::DbError::NotFound { .. } => {
             ApiError::NotFound(format!("session template '{wanted}' does not exist"))
@@ -89,27 +92,32 @@ async fn find(conn: &mut db::Connection, wanted: &str) -> Result<StoredTemplate,
         error => error.into(),
     };
     let Some((name, version)) = wanted.rsplit_once('@') else {
-        return db::session_template::get(conn, "", wanted).await.map_err(missing);
+        return db::session_template::get(conn, &tenant.0, wanted).await.map_err(missing);
     };
     let version = version.parse().map_err(|_| {
         ApiError::bad_request(format!("'{version}' is not the number of a version, as in {name}@3"))
     })?;
-    let now = db::session_template::get(conn, "", name).await.map_err(missing)?;
-    let content = db::session_template::get_version(conn, "", name, version).await.map_err(missing)?;
+    let now = db::session_template::get(conn, &tenant.0, name).await.map_err(missing)?;
+    let content = db::session_template::get_version(conn, &tenant.0, name, version).await.map_err(missing)?;
     Ok(StoredTemplate { version, content, ..now })
 }
 
-async fn one(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn one(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    Ok(Json::ok(with_version(&find(&mut conn, &name).await?)))
+    Ok(Json::ok(with_version(&find(&mut conn, &tenant, &name).await?)))
 }
 
 async fn versions(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let versions = db::session_template::versions(&mut conn, "", &name).await?;
+    let versions = db::session_template::versions(&mut conn, &tenant.0, &name).await?;
     if versions.is_empty() {
         return Err(ApiError::NotFound(format!("session template '{name}' does not exist")));
     }
@@ -124,27 +132,37 @@ async fn versions(
 
 async fn put(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
+    tenant.scope(&state, Unknown::Owner).await?;
     let parsed = name_in_path(&name)?;
     let options = state.options().await?;
     let template = read(&SESSION_TEMPLATE, body.required()?, options.reject_nids, "")?;
     let mut conn = db::acquire(&state.pool).await?;
-    db::session_template::put(&mut conn, "", &parsed, &template).await?;
-    Ok(Json::ok(with_version(&find(&mut conn, &name).await?)))
+    db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
+    Ok(Json::ok(with_version(&find(&mut conn, &tenant, &name).await?)))
 }
 
-async fn delete(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Response, ApiError> {
+async fn delete(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    find(&mut conn, &name).await?;
-    db::session_template::delete(&mut conn, "", &name).await?;
+    find(&mut conn, &tenant, &name).await?;
+    db::session_template::delete(&mut conn, &tenant.0, &name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn validate(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn validate(
+    State(state): State<ApiState>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    let template = find(&mut conn, &name).await?;
+    let template = find(&mut conn, &tenant, &name).await?;
     drop(conn);
     let found = state.admit.validate_template(&name, &template.content, true).await?;
     Ok(Json::ok(json!({"errors": found.errors, "warnings": found.warnings})))

@@ -11,6 +11,7 @@ use crate::{
         endpoint::{Endpoint, parameter},
         query::Query,
         schema::{Shape, required, text},
+        tenant::Tenant,
     },
     db::{self, skip::SkipLine},
 };
@@ -45,12 +46,13 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn skips(
     State(state): State<ApiState>,
+    tenant: Tenant,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Value>, ApiError> {
     let (after, limit) = page::wanted(&query)?;
     let mut conn = db::acquire(&state.pool).await?;
-    let session = session::find(&mut conn, &name).await?;
+    let session = session::find(&mut conn, &tenant, &name).await?;
     let found = db::skip::page(&mut conn, &session.id, query.text("reason"), after, limit).await?;
     Ok(Json::ok(json!({
         "skips": found.lines.iter().map(line).collect::<Vec<_>>(), "next": page::next(found.next),

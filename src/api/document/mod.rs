@@ -34,7 +34,8 @@ const ANY_TEXT: Shape = text(usize::MAX);
 
 /// What is at the root.
 pub fn endpoints() -> Vec<Endpoint> {
-    let document = Endpoint::get("/openapi.json", openapi, "This document").answer(200, &Shape::Open(&[]));
+    let document =
+        Endpoint::get("/openapi.json", openapi, "This document").open().answer(200, &Shape::Open(&[]));
     [vec![document], page_at("/openapi")].concat()
 }
 
@@ -42,9 +43,15 @@ pub fn endpoints() -> Vec<Endpoint> {
 pub fn page_at(path: &str) -> Vec<Endpoint> {
     let below = |name: &str| format!("{path}/{name}");
     vec![
-        Endpoint::get(path, to_page, "Where the page is").empty(308),
-        Endpoint::get(&below(""), browse, "This document as a page").answer_as(200, "text/html", &ANY_TEXT),
-        Endpoint::get(&below("style.css"), style, "How the page looks").answer_as(200, "text/css", &ANY_TEXT),
+        Endpoint::get(path, to_page, "Where the page is").open().empty(308),
+        Endpoint::get(&below(""), browse, "This document as a page").open().answer_as(
+            200,
+            "text/html",
+            &ANY_TEXT,
+        ),
+        Endpoint::get(&below("style.css"), style, "How the page looks")
+            .open()
+            .answer_as(200, "text/css", &ANY_TEXT),
     ]
 }
 

@@ -36,6 +36,8 @@ fn meaning(status: u16) -> &'static str {
         204 => "Done",
         308 => "Elsewhere",
         400 => "The request is wrong",
+        401 => "Nobody knows who asks: a bearer token is missing, or is not accepted",
+        403 => "Whoever asks may not do this",
         404 => "There is no such thing",
         408 => "The body did not come in time",
         409 => "Something else is in the way",
@@ -91,7 +93,8 @@ fn responses(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
             response["content"][answer.media] = json!({"schema": schemas.of(answer.shape)});
         }
     }
-    for status in ALWAYS.iter().chain(&endpoint.errors) {
+    let guarded: &[u16] = if endpoint.role.is_some() { &[401, 403] } else { &[] };
+    for status in ALWAYS.iter().chain(guarded).chain(&endpoint.errors) {
         let content = json!({"application/problem+json": {"schema": schemas.of(&PROBLEM)}});
         responses.insert(status.to_string(), json!({"description": meaning(*status), "content": content}));
     }

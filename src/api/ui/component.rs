@@ -46,7 +46,7 @@ fn path_of(name: &str) -> String {
 async fn one(State(state): State<ApiState>, Path(name): Path<String>, theme: Theme) -> Result<Page, Failure> {
     let mut conn = db::acquire(&state.pool).await?;
     let component = db::component::get(&mut conn, &name).await?;
-    let lines = db::component::component_history(&mut conn, &name, SESSIONS_MAX).await?;
+    let lines = db::component::component_history(&mut conn, None, &name, SESSIONS_MAX).await?;
     let holder = match component.claimed_by {
         Some(id) => Some((id, db::session::get_by_id(&mut conn, &id).await?.new.name.as_str().to_owned())),
         None => None,

@@ -29,9 +29,11 @@ pub struct HistoryLine {
     pub at: Option<Timestamp>,
 }
 
-/// A component's results in its newest sessions (each was measured to cost about 4 ms), oldest first.
+/// A component's results in its newest sessions (each was measured to cost about 4 ms), oldest first; a tenant sees those of
+/// its own.
 pub async fn component_history(
     conn: &mut Connection,
+    tenant: Option<&str>,
     xname: &str,
     sessions: i64,
 ) -> Result<Vec<HistoryLine>, DbError> {
@@ -40,7 +42,7 @@ pub async fn component_history(
         r#"select session_id as "session_id!", session as "session!", operation as "operation!", step as "step!",
                   run::int4 as "run!", result as "result!", attempts::int4 as "attempts!", reason, error, at
              from component_history
-            where xname = $1
+            where xname = $1 and ($3::text is null or tenant = $3)
               and session_id = any (array(
                     select b.session_id
                       from component c join session_component_batch b
@@ -49,7 +51,8 @@ pub async fn component_history(
                      order by b.session_id desc limit $2))
             order by session_id, seq, step_no"#,
         xname,
-        sessions.clamp(0, 100)
+        sessions.clamp(0, 100),
+        tenant
     )
     .fetch_all(conn)
     .await

@@ -183,7 +183,7 @@ async fn a_component_that_was_sent_back_has_not_failed() {
     assert_eq!((groups[0].reason.as_str(), groups[0].count, groups[0].xnames.len()), ("boot_timeout", 1, 1));
     let filter = ResultFilter { kind: Some(FactKind::SentBack), limit: 10, ..Default::default() };
     assert_eq!(db::result::page(&mut conn, &session, &filter).await.unwrap().lines.len(), 2);
-    let history = db::component::component_history(&mut conn, &members[0].1, 20).await.unwrap();
+    let history = db::component::component_history(&mut conn, None, &members[0].1, 20).await.unwrap();
     let kinds: Vec<&str> = history.iter().map(|line| line.result.as_str()).collect();
     assert_eq!(kinds, ["failed", "sent_back", "failed"]);
 }

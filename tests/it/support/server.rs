@@ -6,7 +6,7 @@ use std::{
 };
 
 use bosun::{
-    config::{AccessArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
     serve::{self, Serving},
     sim,
 };
@@ -35,10 +35,17 @@ pub struct Server {
 impl Server {
     /// Serves a machine, with a template `demo` for its compute nodes.
     pub async fn new(settings: sim::Settings) -> Self {
+        let server = Self::with(settings, |_| {}).await;
+        server.ok(Method::PUT, "/v2/sessiontemplates/demo", Some(server.template())).await;
+        server
+    }
+
+    /// Serves a machine as `adjust` says.
+    pub async fn with(settings: sim::Settings, adjust: impl FnOnce(&mut serve::Settings)) -> Self {
         let database = postgres::database().await;
         let machine = sim::spawn(settings.clone(), loopback().await).unwrap();
         let stop = CancellationToken::new();
-        let settings = serve::Settings {
+        let mut settings = serve::Settings {
             program: env!("CARGO_BIN_EXE_bosun").into(),
             database_url: database.url.clone(),
             services: ServiceArgs::of_machine(&machine.url()),
@@ -53,20 +60,20 @@ impl Server {
             launcher: LauncherArgs::local(4),
             service_patience: Duration::from_secs(60),
             tenant_cache_time: TENANT_CACHE_TIME,
+            auth: AuthArgs::off(),
             worker_environment: vec![("BOSUN_LOG".to_owned(), "error".to_owned())],
         };
+        adjust(&mut settings);
         let serving = serve::start(settings, loopback().await, stop.clone()).await.unwrap();
         machine.set_bosun_url(&serving.url);
-        let server = Self {
+        Self {
             url: serving.url.clone(),
             machine,
             database,
             http: reqwest::Client::new(),
             _serving: serving,
             _stop: stop.drop_guard(),
-        };
-        server.ok(Method::PUT, "/v2/sessiontemplates/demo", Some(server.template())).await;
-        server
+        }
     }
 
     /// The template `demo`.
