@@ -29,7 +29,7 @@ async fn refused_sessions_leave_nothing() {
     let refused: &[(&[&str], &str)] = &[
         (&["--limit", "x1000c0s0b0n0,"], "limit, column 15: an item is empty; take out one comma"),
         (&["--limit", "all,&!x1000c0s0b0n0"], "limit, column 5: '&!x1000c0s0b0n0' has two signs"),
-        (&["--limit", "nid999999"], "nid999999"),
+        (&["--limit", "nid999999"], "limit, column 1: no node has the NID 999999"),
         (&["--limit", "all,!grp"], "limit, column 5: 'grp' is no HSM group"),
         (&["--limit", "!x1000c0s0b0n0"], "limit, column 1:"),
         (&["--limit", "x1000c0s7b1n1"], "no component is selected"),
