@@ -6,6 +6,7 @@ mod command;
 mod configuration;
 mod crash;
 mod demo;
+mod enabled;
 mod image;
 mod limit;
 mod outage;

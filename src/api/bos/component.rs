@@ -326,12 +326,12 @@ fn list_of(body: Value) -> Result<Vec<(String, ComponentPatch)>, ApiError> {
 async fn delete(
     State(state): State<ApiState>,
     tenant: Tenant,
+    actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     id_in_path(&id)?;
     let scope = tenant.scope(&state, Unknown::Component).await?;
     within(&scope, &id)?;
-    let mut conn = db::acquire(&state.pool).await?;
-    db::component::delete(&mut conn, &id).await?;
+    db::component::delete(&state.pool, &id, &actor.0).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

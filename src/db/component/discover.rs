@@ -1,6 +1,11 @@
 //! Components come, and are retired.
 
-use super::super::{Connection, DbError, error::doing};
+use crate::model::command::CommandKind;
+
+use super::{
+    super::{Connection, DbError, Pool, error::doing},
+    tell::{News, tell},
+};
 
 /// Adds components that HSM knows and we do not, as BOS does: disabled, with nothing to become. How many were new.
 pub async fn discover(conn: &mut Connection, xnames: &[String]) -> Result<u64, DbError> {
@@ -61,17 +66,28 @@ pub async fn numbers(conn: &mut Connection, xnames: &[String]) -> Result<Vec<(St
     Ok(rows.into_iter().map(|row| (row.xname, row.component_id)).collect())
 }
 
-/// Retires a component: it is not there any more, but history keeps its name.
-pub async fn delete(conn: &mut Connection, xname: &str) -> Result<(), DbError> {
-    let retired = sqlx::query!(
-        "update component set retired_at = clock_timestamp() where xname = $1 and retired_at is null",
+/// Retires a component: it is not there any more, but history keeps its name. Nobody acts on it from then on.
+pub async fn delete(pool: &Pool, xname: &str, actor: &str) -> Result<(), DbError> {
+    let (pool, xname, actor) = (pool.clone(), xname.to_owned(), actor.to_owned());
+    let task = tokio::spawn(async move {
+        let mut tx = pool.begin().await.map_err(doing("delete a component"))?;
+        delete_in(&mut tx, &xname, &actor).await?;
+        tx.commit().await.map_err(doing("delete a component"))
+    });
+    task.await.expect("nothing in a deletion panics")
+}
+
+async fn delete_in(conn: &mut Connection, xname: &str, actor: &str) -> Result<(), DbError> {
+    let retired = sqlx::query_scalar!(
+        "update component set retired_at = clock_timestamp(), wished_at = null, wished_by = null, applied_at = null
+          where xname = $1 and retired_at is null
+         returning component_id",
         xname
     )
-    .execute(conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(doing("delete a component"))?;
-    match retired.rows_affected() {
-        0 => Err(DbError::NotFound { what: format!("Component '{xname}'") }),
-        _ => Ok(()),
-    }
+    let component = retired.ok_or_else(|| DbError::NotFound { what: format!("Component '{xname}'") })?;
+    let reason = Some("its record was deleted");
+    tell(conn, &[News { component, kind: CommandKind::Disable, reason }], actor).await
 }

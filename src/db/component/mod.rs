@@ -9,6 +9,7 @@ mod read;
 mod refuse;
 mod report;
 mod steer;
+mod tell;
 mod wish;
 
 use std::{collections::HashMap, sync::Arc};

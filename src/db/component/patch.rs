@@ -5,16 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{
-    artifacts::BootArtifacts,
-    command::{CommandKind, CommandRequest},
-    session::SessionId,
-};
+use crate::model::{artifacts::BootArtifacts, command::CommandKind};
 
 use super::{
-    super::{Connection, DbError, Pool, artifacts, command, error::doing},
+    super::{Connection, DbError, Pool, artifacts, error::doing},
     Component, ComponentFilter, ComponentPatch, discover, list, shared_artifacts,
     steer::{Before, Steering},
+    tell::{News, tell},
 };
 
 /// How patches are applied.
@@ -97,7 +94,7 @@ pub(in crate::db) async fn patch_in(
     }
     write(conn, patches, &components, how, &Wishes { steered: &steered, actor, now }).await?;
     if let Some(actor) = actor {
-        tell_holders(conn, patches, &components, &steered, actor).await?;
+        tell(conn, &news(patches, &components, &steered), actor).await?;
     }
     Ok(components)
 }
@@ -109,30 +106,22 @@ struct Wishes<'a> {
     now: crate::model::Timestamp,
 }
 
-/// Tells the sessions that hold components: who is to be left out, and how often somebody may be tried.
-async fn tell_holders(
-    conn: &mut Connection,
+/// What the sessions that hold these components have to know: who is to be left out, and how often somebody may be tried.
+fn news(
     patches: &BTreeMap<String, ComponentPatch>,
     components: &[Component],
     steered: &[Steering],
-    actor: &str,
-) -> Result<(), DbError> {
-    let mut told: BTreeMap<(SessionId, CommandKind), Vec<i32>> = BTreeMap::new();
-    for (component, steering) in components.iter().zip(steered) {
-        let Some(session) = component.claimed_by else { continue };
+) -> Vec<News<'static>> {
+    let held = components.iter().zip(steered).filter(|(component, _)| component.claimed_by.is_some());
+    let news = held.filter_map(|(component, steering)| {
         let kind = match steering {
             Steering::Withdraw => CommandKind::Disable,
             _ if patches[&component.xname].retry_policy.is_some() => CommandKind::RetryPolicy,
-            _ => continue,
+            _ => return None,
         };
-        told.entry((session, kind)).or_default().push(component.number);
-    }
-    for ((session, kind), mut components) in told {
-        components.sort_unstable();
-        let request = CommandRequest { kind, step: None, components, reason: None };
-        command::insert(conn, &session, &request, actor).await?;
-    }
-    Ok(())
+        Some(News { component: component.number, kind, reason: None })
+    });
+    news.collect()
 }
 
 /// What the tokens of these patches stand for.

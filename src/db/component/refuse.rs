@@ -1,7 +1,15 @@
 //! Components that a session was to act on, and that were left out: their records say why, and they are not enabled any
-//! more.
+//! more, also for whoever holds them.
 
-use super::super::{Connection, DbError, error::doing};
+use crate::model::command::CommandKind;
+
+use super::{
+    super::{Connection, DbError, error::doing},
+    tell::{News, tell},
+};
+
+/// Who disables components that nothing can be done with.
+const ACTOR: &str = "bosun";
 
 /// Locks the records of components, ascending, for whoever writes them in several statements.
 pub(in crate::db) async fn lock(conn: &mut Connection, components: &[i32]) -> Result<(), DbError> {
@@ -44,10 +52,15 @@ pub(in crate::db) async fn refuse(
         components,
         errors as &[&str],
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await
     .map_err(doing("say why components were left out"))?;
-    Ok(())
+    let news = components.iter().zip(errors).map(|(component, why)| News {
+        component: *component,
+        kind: CommandKind::Disable,
+        reason: Some(*why),
+    });
+    tell(conn, &news.collect::<Vec<_>>(), ACTOR).await
 }
 
 /// Says in the records of components that this session was to apply, and that are still enabled for it, why it does not.

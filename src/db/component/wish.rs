@@ -37,14 +37,11 @@ pub struct WishVersion {
     desired_at: Option<Timestamp>,
 }
 
-/// How long the oldest wish has waited, of components that nobody holds.
+/// How long the oldest wish has waited.
 pub async fn oldest_wish(conn: &mut Connection) -> Result<Option<Duration>, DbError> {
     let waited = sqlx::query_scalar!(
-        r#"select extract(epoch from clock_timestamp() - min(c.wished_at))::float8
-             from component c
-             join lateral (select 1 from component_progress p
-                            where p.component_id = c.component_id and p.claimed_by is null) free on true
-            where c.wished_at is not null and c.retired_at is null"#
+        "select extract(epoch from clock_timestamp() - min(wished_at))::float8
+           from component where wished_at is not null and retired_at is null"
     )
     .fetch_one(conn)
     .await
@@ -52,15 +49,14 @@ pub async fn oldest_wish(conn: &mut Connection) -> Result<Option<Duration>, DbEr
     Ok(waited.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
 }
 
-/// The wishes of components that nobody holds, by ascending number; at most so many.
+/// The wishes, by ascending component; at most so many. Whether sessions hold the components does not matter: what a client
+/// wants now is taken over from them.
 pub async fn wishes(conn: &mut Connection, most: i64) -> Result<Vec<Wish>, DbError> {
     let rows = sqlx::query!(
         r#"select c.component_id, c.xname, c.wished_at as "wished_at!", coalesce(c.wished_by, '') as "actor!",
                   c.desired_boot_artifacts_id as boots, coalesce(c.desired_configuration, '') as "configuration!",
                   c.desired_updated_at
              from component c
-             join lateral (select 1 from component_progress p
-                            where p.component_id = c.component_id and p.claimed_by is null) free on true
             where c.wished_at is not null and c.retired_at is null
             order by c.component_id limit $1"#,
         most

@@ -26,7 +26,7 @@ impl Flow {
                 ("restart", self.retry(now, members, Some(step), Some(step), actor))
             }
             Command::Skip { members, step } => ("skip", self.leave_out(now, members, step, actor, &why)),
-            Command::Disable { members } => ("disable", self.disable(now, members, actor)),
+            Command::Disable { members } => ("disable", self.disable(now, members, actor, &why)),
             Command::RetryPolicy { members } => ("retry_policy", self.limit_attempts(&members)),
         };
         self.note(
@@ -225,8 +225,14 @@ impl Flow {
         format!("{skipped} components go no further")
     }
 
-    fn disable(&mut self, now: Timestamp, members: Vec<Ordinal>, actor: &str) -> String {
-        let reason = Reason::new(ReasonCode::DisabledByActor, format!("by {actor}"));
+    fn disable(
+        &mut self,
+        now: Timestamp,
+        members: Vec<Ordinal>,
+        actor: &str,
+        why: &Option<String>,
+    ) -> String {
+        let reason = Reason::new(ReasonCode::DisabledByActor, format!("by {actor}{}", because(why)));
         let mut disabled = 0;
         for ordinal in members {
             if !self.components[ordinal.0 as usize].ended {

@@ -1,5 +1,8 @@
 //! Components that are enabled without a session (§2, §3).
 
+mod replicas;
+mod take_over;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -106,7 +106,7 @@ async fn discovery_adds_what_is_new_and_revives_what_was_deleted() {
     let xnames: Vec<String> = (0..5).map(xname).collect();
     assert_eq!(db::component::discover(&mut conn, &xnames).await.unwrap(), 2);
     assert_eq!(db::component::discover(&mut conn, &xnames).await.unwrap(), 0);
-    db::component::delete(&mut conn, &xnames[1]).await.unwrap();
+    db::component::delete(&db.pool, &xnames[1], "tester").await.unwrap();
     assert!(get(&mut conn, &xnames[1]).await.is_err());
     assert_eq!(db::component::numbers(&mut conn, &xnames).await.unwrap().len(), 4);
     assert_eq!(db::component::discover(&mut conn, &xnames).await.unwrap(), 1);

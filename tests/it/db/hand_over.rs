@@ -3,9 +3,13 @@
 use super::*;
 
 use bosun::{
-    db::DbError,
+    db::{
+        DbError,
+        component::{ComponentPatch, Patching},
+    },
     model::{
         checkpoint::{ProgressChange, ProgressUpdate, SessionUpdate},
+        command::CommandKind,
         session::SessionState,
     },
 };
@@ -241,6 +245,35 @@ async fn those_that_wait_hold_nothing_and_keep_their_turn() {
     // A newer one that takes over does not wait for those that wait.
     let newest = take_over(&db.pool, "newest", &members[2..4]).await;
     assert_eq!(claims(&mut conn, &all[2..3]).await, [(Some(patient), Some(newest))]);
+}
+
+/// Who is disabled while one session gives it to another is left out by both, whichever has it then.
+#[tokio::test]
+async fn who_is_disabled_on_the_way_is_told_to_both() {
+    let db = database().await;
+    let mut conn = conn(&db.pool).await;
+    let members = components(&mut conn, 3).await;
+    let all = ids(&members);
+    let old = admit(&db.pool, "old", &members).await;
+    let new = take_over(&db.pool, "new", &members[..2]).await;
+    let off = ComponentPatch { enabled: Some(false), ..Default::default() };
+    let patches = members[1..].iter().map(|(_, xname)| (xname.clone(), off.clone())).collect();
+    let how = Patching::Merge { skip_unknown: false };
+    db::component::patch(&db.pool, patches, how, Some("somebody")).await.unwrap();
+    for (session, asked) in [(&old, &all[1..]), (&new, &all[1..2])] {
+        let told = db::command::pending(&mut conn, session).await.unwrap();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].request.kind, told[0].actor.as_str()), (CommandKind::Disable, "somebody"));
+        assert_eq!(told[0].request.components, asked);
+    }
+    let policy = ComponentPatch { retry_policy: Some(7), ..Default::default() };
+    db::component::patch(&db.pool, vec![(members[0].1.clone(), policy)], how, Some("somebody"))
+        .await
+        .unwrap();
+    for session in [&old, &new] {
+        let told = db::command::pending(&mut conn, session).await.unwrap();
+        assert_eq!(told[1].request.kind, CommandKind::RetryPolicy);
+    }
 }
 
 /// 50 at once over the same components, in every manner: each component has one holder, and everybody who was admitted has

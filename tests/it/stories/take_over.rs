@@ -1,7 +1,7 @@
 //! A newer session takes components over from an older one, wherever that one stands.
 
 use bosun::{db, model::session::SessionId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     dev::{Dev, count, ended},
@@ -28,7 +28,7 @@ async fn take_two(dev: &Dev) {
 /// Eight nodes, and a session that is paused before its gate: all of it is still to be done, and no worker has it.
 async fn paused() -> Dev {
     let dev = Dev::start(&["--nodes=8"], &[]).await;
-    dev.machine.fault(serde_json::json!({"service": "ims", "kind": "status", "status": 503})).await;
+    dev.machine.fault(json!({"service": "ims", "kind": "status", "status": 503})).await;
     dev.begin("old", "reboot").await;
     dev.step("old", "compute/inspect", |step| step["succeeded"].as_i64() == Some(8)).await;
     dev.bosun(&["session", "pause", "old"]).await.expect(0);
@@ -37,13 +37,13 @@ async fn paused() -> Dev {
     dev
 }
 
-/// The two were given away and nothing else was done; then it goes on with the others.
-async fn goes_on(dev: &Dev, state: &str) {
+/// The two were given away and nothing else was done; then an operator's word lets it go on with the others.
+async fn goes_on(dev: &Dev, state: &str, word: &str) {
     let old = dev.show("old").await;
     assert_eq!(old["state"], state);
     assert!(old["steps"].as_array().unwrap().iter().any(|step| count(step, "skipped") == 2), "{old:#}");
     assert_eq!(dev.machine.times_on().await.values().sum::<usize>(), 2);
-    dev.bosun(&["session", "resume", "old"]).await.expect(0);
+    dev.bosun(&["session", word, "old"]).await.expect(0);
     // Its worker has to be started first.
     until("it goes on", || async { (dev.show("old").await["state"] != state).then_some(()) }).await;
     dev.bosun(&["session", "wait", "old"]).await.expect(0);
@@ -70,7 +70,7 @@ async fn from_one_that_runs() {
 async fn from_one_that_is_paused() {
     let dev = paused().await;
     take_two(&dev).await;
-    goes_on(&dev, "paused").await;
+    goes_on(&dev, "paused", "resume").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,5 +83,32 @@ async fn from_one_that_is_stuck() {
     })
     .await;
     take_two(&dev).await;
-    goes_on(&dev, "stuck").await;
+    goes_on(&dev, "stuck", "resume").await;
+}
+
+/// The first to go off does not, so nobody behind it is begun with.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_one_that_is_halted() {
+    const HEAD: &str = "x1000c0s1b1n1";
+    let dev = Dev::start(&["--nodes=8", &format!("--fail-power-off={HEAD}")], &[]).await;
+    let mut template = dev.template("image-a").await;
+    let boot_sets = template["boot_sets"].as_object_mut().unwrap();
+    let whole = boot_sets["compute"].take();
+    let nodes = dev.machine.nodes().await;
+    let others = nodes.iter().map(|node| node["xname"].clone()).filter(|xname| xname != HEAD);
+    for (name, ordinal, nodes) in [("head", 1, json!([HEAD])), ("compute", 2, others.collect())] {
+        let mut boot_set = whole.clone();
+        boot_set.as_object_mut().unwrap().remove("node_roles_groups");
+        boot_set["node_list"] = nodes;
+        boot_set["shutdown_ordinal"] = ordinal.into();
+        boot_sets.insert(name.to_owned(), boot_set);
+    }
+    dev.apply("demo", &template).await;
+    dev.begin("old", "reboot").await;
+    let halted = dev.bosun(&["session", "wait", "old"]).await.expect(7);
+    assert!(halted.out.contains("head/power_off cannot reach 100 % any more"), "{}", halted.out);
+    assert!(dev.machine.orders().await.iter().all(|order| order.xname == HEAD));
+    take_two(&dev).await;
+    dev.machine.change(HEAD, json!({"faults": []})).await;
+    goes_on(&dev, "halted", "retry").await;
 }

@@ -113,6 +113,11 @@ impl Dev {
         assert!(status.success(), "{status}: {}", self.log());
     }
 
+    /// SIGKILL: it ends at once.
+    pub async fn kill(&mut self) {
+        self.server.kill().await;
+    }
+
     /// Starts it again, on the same database.
     pub async fn restart(&mut self) {
         let database = ["--database-url", &self.database_url];

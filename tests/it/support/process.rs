@@ -139,6 +139,11 @@ impl Server {
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap()
     }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
 }
 
 impl Drop for Server {
