@@ -99,6 +99,7 @@ fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
     let log = std::env::var("BOSUN_LOG").unwrap_or_else(|_| "error".to_owned());
     dev::Settings {
         listen: ([127, 0, 0, 1], 0).into(),
+        metrics_listen: None,
         data: directory,
         database_url: args.database_url.clone(),
         workflows: None,

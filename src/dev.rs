@@ -38,6 +38,8 @@ pub const DEMO_TEMPLATE: &str = "demo";
 pub struct Settings {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// Where metrics are told.
+    pub metrics_listen: Option<SocketAddr>,
     /// Where the private database is kept.
     pub data: PathBuf,
     /// An existing database instead.
@@ -80,6 +82,7 @@ pub struct House {
 pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
     let settings = Settings {
         listen: args.listen,
+        metrics_listen: args.metrics_listen,
         data: args.data,
         database_url: args.database_url,
         workflows: args.workflows,
@@ -143,6 +146,7 @@ impl House {
             serve::Settings {
                 program: serve::own_program()?,
                 database_url,
+                metrics_listen: settings.metrics_listen,
                 services,
                 access: settings.access,
                 pcs: settings.pcs,

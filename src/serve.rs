@@ -59,6 +59,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// The database; workers are told the same.
     pub database_url: String,
+    /// Where metrics are told.
+    pub metrics_listen: Option<SocketAddr>,
     /// The services; workers are told the same.
     pub services: ServiceArgs,
     /// What the services want to see of us.
@@ -86,6 +88,8 @@ pub struct Settings {
 pub struct Serving {
     /// The API's root.
     pub url: String,
+    /// Where metrics are told, if they are.
+    pub metrics: Option<SocketAddr>,
     /// The database.
     pub pool: db::Pool,
     tasks: JoinSet<&'static str>,
@@ -100,6 +104,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings {
         program: own_program()?,
         database_url: args.database.database_url,
+        metrics_listen: args.metrics_listen,
         services: args.services,
         access: args.access,
         pcs: args.pcs,
@@ -162,6 +167,7 @@ pub async fn start(
     stop: CancellationToken,
 ) -> anyhow::Result<Serving> {
     let address = listener.local_addr().context("the listener has no address")?;
+    let metrics = metrics_listener(settings.metrics_listen).await?;
     let workflows = workflows(settings.workflows.as_deref())?;
     let endpoints = settings.services.endpoints(&settings.access);
     let services = clients::Services::new(&endpoints, settings.pcs.settings())
@@ -204,6 +210,11 @@ pub async fn start(
         }
         "the API"
     });
+    let metrics_address = metrics.as_ref().and_then(|metrics| metrics.local_addr().ok());
+    if let Some(metrics) = metrics {
+        let (pool, tally, stop) = (pool.clone(), services.tally.clone(), stop.clone());
+        tasks.spawn(named("what tells metrics", api::serve_metrics(metrics, pool, tally, stop)));
+    }
     tasks.spawn(named("the launcher", launcher::run(launcher, pool.clone(), stop.clone())));
     let until = |name, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         let stop = stop.clone();
@@ -216,7 +227,18 @@ pub async fn start(
     tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
     tasks.spawn(until("the options", Box::pin(heed_options(services, pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
-    Ok(Serving { url: url(scheme, address), pool, tasks })
+    Ok(Serving { url: url(scheme, address), metrics: metrics_address, pool, tasks })
+}
+
+async fn metrics_listener(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        anyhow!("cannot tell metrics on {address}: {error}; choose another address with --metrics-listen")
+    })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics are told on http://{address}/metrics");
+    }
+    Ok(Some(listener))
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {

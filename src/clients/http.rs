@@ -26,7 +26,10 @@ use tokio::{
 use url::Url;
 
 use super::{ClientError, ServiceSettings, bearer::Bearer};
-use crate::model::Timestamp;
+use crate::model::{
+    Timestamp,
+    metric::{self, Tally},
+};
 
 /// Most calls at once to one service that only ask.
 const READS_MAX: usize = 8;
@@ -52,6 +55,7 @@ pub(super) struct Http {
     writes: Semaphore,
     read_timeout: Arc<ReadTimeout>,
     write_timeout: Duration,
+    tally: Arc<Tally>,
 }
 
 /// The longest a read may take, which may be set at any time.
@@ -131,7 +135,13 @@ impl Http {
             writes: Semaphore::new(WRITES_MAX),
             read_timeout,
             write_timeout: settings.write_timeout,
+            tally: Arc::default(),
         })
+    }
+
+    /// The same, counted with others.
+    pub fn counted(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 
     /// Who is asked.
@@ -186,6 +196,7 @@ impl Http {
                 return Err(error);
             }
             tracing::debug!(service = self.service, tried, %error, "asking again");
+            self.tally.count(metric::SERVICE_REPEATS, &[("service", self.service)]);
             sleep(wait).await;
         }
     }
@@ -219,11 +230,20 @@ impl Http {
         if let Some(body) = &ask.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let left = until.saturating_duration_since(Instant::now());
-        let response = request.timeout(left).send().await.map_err(|error| self.broken(kind, error))?;
+        let begun = Instant::now();
+        let left = until.saturating_duration_since(begun);
+        let sent = request.timeout(left).send().await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => {
+                self.measured(ask, if never_sent(&error) { "unreachable" } else { "broken" }, begun);
+                return Err(self.broken(kind, error));
+            }
+        };
         let status = response.status();
         let headers = response.headers().clone();
         let body = self.body(kind, response).await;
+        self.measured(ask, if body.is_ok() { status.as_str() } else { "broken" }, begun);
         tracing::debug!(service = self.service, status = status.as_u16(), "answer");
         if status.is_success() {
             return Ok(Reply { service: self.service, headers, body: body? });
@@ -245,10 +265,15 @@ impl Http {
         Ok(body)
     }
 
+    fn measured(&self, ask: &Ask<'_>, status: &str, begun: Instant) {
+        let labels = [("service", self.service), ("method", ask.method.as_str()), ("status", status)];
+        self.tally.measure(metric::SERVICE_REQUEST_SECONDS, &labels, begun.elapsed());
+    }
+
     /// What a broken exchange means. Only a connection that was never made is sure not to have carried a write.
     fn broken(&self, kind: Kind, error: reqwest::Error) -> ClientError {
         let service = self.service;
-        let never_sent = error.is_connect() || error.is_builder();
+        let never_sent = never_sent(&error);
         let text = causes(&error.without_url());
         if kind == Kind::Read || never_sent {
             ClientError::Unavailable { service, text, retry_after: None }
@@ -290,6 +315,10 @@ where
     let asking: Vec<F> = ids.chunks(most).map(ask).collect();
     let answers: Vec<Vec<T>> = stream::iter(asking).buffered(READS_MAX).try_collect().await?;
     Ok(answers.into_iter().flatten().collect())
+}
+
+fn never_sent(error: &reqwest::Error) -> bool {
+    error.is_connect() || error.is_builder()
 }
 
 fn json(body: &impl Serialize) -> Vec<u8> {

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::model::{options::Options, verb::CallError};
+use crate::model::{metric::Tally, options::Options, verb::CallError};
 
 mod bearer;
 pub mod bss;
@@ -250,6 +250,8 @@ pub struct Services {
     pub s3: s3::S3,
     /// What is known of the services' own clocks.
     pub settings: ServiceSettings,
+    /// How often they were asked, and how long they took.
+    pub tally: Arc<Tally>,
     read_timeouts: HashMap<&'static str, Arc<http::ReadTimeout>>,
 }
 
@@ -262,10 +264,12 @@ impl Services {
         let client = transport(endpoints, &settings)?;
         let bearer = endpoints.token_file.clone().map(bearer::Bearer::new).transpose()?.map(Arc::new);
         let mut read_timeouts = HashMap::new();
+        let tally = Arc::new(Tally::default());
         let mut http = |service, root: &str| {
             let timeout = Arc::new(http::ReadTimeout::new(settings.read_timeout));
             read_timeouts.insert(service, timeout.clone());
             http::Http::new(service, root, client.clone(), bearer.clone(), &settings, timeout)
+                .map(|http| http.counted(tally.clone()))
         };
         let soon = Arc::new(http::ReadTimeout::new(settings.read_timeout.min(tapms::READ_TIMEOUT)));
         let tapms =
@@ -276,9 +280,10 @@ impl Services {
             bss: bss::Bss::new(http("bss", &endpoints.bss)?),
             cfs: cfs::Cfs::new(http("cfs", &endpoints.cfs)?),
             ims: ims::Ims::new(http("ims", &endpoints.ims)?),
-            tapms: tapms::Tapms::new(tapms),
+            tapms: tapms::Tapms::new(tapms.counted(tally.clone())),
             s3: s3::S3::new(&endpoints.s3, client, settings.read_timeout)?,
             settings,
+            tally,
             read_timeouts,
         })
     }

@@ -25,6 +25,9 @@ pub struct DevArgs {
     /// Where to listen; `ready http://…` on stdout says where it does
     #[arg(long, env = "BOSUN_LISTEN", default_value = "127.0.0.1:8480", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Where to tell Prometheus what is going on, at /metrics; without it nobody is told
+    #[arg(long, env = "BOSUN_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Where the private database is kept; another run on the same directory goes on where this one ended
     #[arg(long, default_value = "bosun-data", value_name = "DIR")]
     pub data: PathBuf,

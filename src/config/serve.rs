@@ -88,6 +88,9 @@ pub struct ServeArgs {
     /// Where to listen
     #[arg(long, env = "BOSUN_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Where to tell Prometheus what is going on, at /metrics; without it nobody is told
+    #[arg(long, env = "BOSUN_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// The database
     #[command(flatten)]
     pub database: DatabaseArgs,

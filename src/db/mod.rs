@@ -22,6 +22,7 @@ pub mod hand_over;
 mod label;
 pub mod lease;
 pub mod listen;
+pub mod metric;
 pub mod options;
 pub mod plan;
 mod pool;

@@ -17,6 +17,7 @@ use crate::{
         Timestamp,
         command::PendingCommand,
         event::{EventKind, NewEvent},
+        metric,
         options::Options,
         plan::{Ordinal, Plan},
         session::SessionId,
@@ -179,11 +180,11 @@ impl Driver {
         self.begin().await?;
         loop {
             if self.over {
-                self.journal.release().await?;
+                self.leave().await?;
                 return Ok(Exit::Done);
             }
             if self.flow.rests() && !self.obey().await? && !self.heed_claims().await? {
-                self.journal.release().await?;
+                self.leave().await?;
                 return Ok(Exit::Done);
             }
             if stop.is_cancelled() {
@@ -195,6 +196,20 @@ impl Driver {
             }
             let outputs = self.flow.feed_all(self.clock.now(), inputs);
             self.carry_out(outputs, Vec::new(), true).await?;
+        }
+    }
+
+    /// Gives the lease back.
+    async fn leave(&mut self) -> Result<(), Halt> {
+        self.tell_counts().await;
+        self.journal.release().await
+    }
+
+    /// What this worker counted must not end with it.
+    async fn tell_counts(&mut self) {
+        let samples = self.hands.services().tally.take();
+        if !samples.is_empty() {
+            self.journal.report(&samples).await;
         }
     }
 
@@ -274,6 +289,7 @@ impl Driver {
         if everything {
             self.next_poll = Instant::now() + POLL_INTERVAL;
             self.heed_options().await?;
+            self.tell_counts().await;
             (command, claims) = (true, true);
             let waiting = self.flow.awaits_report();
             reported.extend(waiting.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].component.0));
@@ -305,10 +321,13 @@ impl Driver {
         commands: Vec<(i64, String)>,
         issue: bool,
     ) -> Result<(), Halt> {
-        if let Some(checkpoint) = self.recorder.checkpoint(&self.flow, &outputs, commands, issue)
-            && let Some(at) = self.journal.save(&checkpoint).await?
-        {
-            self.clock.heard(at, Instant::now());
+        if let Some(checkpoint) = self.recorder.checkpoint(&self.flow, &outputs, commands, issue) {
+            let begun = Instant::now();
+            let at = self.journal.save(&checkpoint).await?;
+            self.hands.services().tally.measure(metric::CHECKPOINT_SECONDS, &[], begun.elapsed());
+            if let Some(at) = at {
+                self.clock.heard(at, Instant::now());
+            }
         }
         self.wake = None;
         let released = outputs.iter().any(|output| matches!(output, Output::Release(_)));
@@ -347,7 +366,7 @@ impl Driver {
             let line = self.recorder.line(NewEvent { kind: EventKind::LeaseReleased, actor: None, data });
             self.journal.save(&line).await?;
         }
-        self.journal.release().await?;
+        self.leave().await?;
         Ok(if self.over { Exit::Done } else { Exit::Planned })
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         checkpoint::{self, Saved},
         lease::Lease,
     },
-    model::{Timestamp, checkpoint::Checkpoint},
+    model::{Timestamp, checkpoint::Checkpoint, metric::Sample},
 };
 
 use super::{EngineError, heartbeat::Fence};
@@ -17,6 +17,9 @@ use super::{EngineError, heartbeat::Fence};
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// The longest one statement may take before its connection is given up.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// How long what was counted may keep the writer from its work.
+const REPORT_MAX: Duration = Duration::from_secs(1);
 
 /// The writer's connection, and what it knows to be durable.
 pub struct Journal {
@@ -108,6 +111,17 @@ impl Journal {
                 Err(_) => tracing::warn!("the database did not answer in time; asking again"),
             }
             self.pause().await?;
+        }
+    }
+
+    /// Keeps what was counted, if the database has a moment for it: nothing waits for that.
+    pub async fn report(&mut self, samples: &[Sample]) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match tokio::time::timeout(REPORT_MAX, db::metric::report(&mut connection, samples)).await {
+            Ok(Ok(())) => self.connection = Some(connection),
+            // A connection with half a statement in it is of no use; the next one is made when it is needed.
+            Ok(Err(error)) => tracing::debug!(%error, "what was counted is lost"),
+            Err(_) => tracing::debug!("what was counted is lost: the database did not answer in time"),
         }
     }
 

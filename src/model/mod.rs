@@ -10,6 +10,7 @@ pub mod component;
 pub mod effect;
 pub mod event;
 pub mod limit;
+pub mod metric;
 pub mod options;
 pub mod plan;
 pub mod reason;

@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const ROLES: [&str; 8] = ["main", "lib", "serve", "worker", "dev", "demo", "config", "telemetry"];
 
 /// A library, and where it is at home: rooms (`db/`) and files.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("sqlx", &["db/"]),
     ("reqwest", &["clients/", "cli/client.rs", "sim/node.rs"]),
     ("object_store", &["clients/s3.rs"]),
@@ -41,6 +41,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("ring", &["admit/token/"]),
     ("tokio_rustls", &["api/tls.rs"]),
     ("petgraph", &["plan/"]),
+    ("prometheus_client", &["api/metric.rs"]),
     ("clap", &["cli/", "config/", "main.rs", "/settings.rs"]),
     (
         "anyhow",

@@ -16,6 +16,7 @@ mod engine;
 mod faults;
 mod floors;
 mod lease;
+mod metrics;
 mod operators;
 mod plans;
 mod sim;

@@ -28,7 +28,7 @@ pub struct Server {
     pub machine: sim::Handle,
     pub database: Database,
     http: reqwest::Client,
-    _serving: Serving,
+    pub serving: Serving,
     _stop: DropGuard,
 }
 
@@ -48,6 +48,7 @@ impl Server {
         let mut settings = serve::Settings {
             program: env!("CARGO_BIN_EXE_bosun").into(),
             database_url: database.url.clone(),
+            metrics_listen: None,
             services: ServiceArgs::of_machine(&machine.url()),
             access: AccessArgs::default(),
             pcs: PcsArgs {
@@ -71,7 +72,7 @@ impl Server {
             machine,
             database,
             http: reqwest::Client::new(),
-            _serving: serving,
+            serving,
             _stop: stop.drop_guard(),
         }
     }
