@@ -19,6 +19,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -396,22 +397,32 @@ async fn is_parked(pool: &db::Pool) -> bool {
 async fn discover(admit: Arc<Admit>, pool: db::Pool) {
     let mut down = false;
     loop {
-        let pause = match admit.discover().await {
+        match admit.discover().await {
             Ok(found) => {
                 if found.added > 0 {
                     tracing::info!(nodes = found.nodes, added = found.added, "components discovered");
                 }
                 down = false;
-                frequency(&pool).await
+                next_discovery(&pool).await;
             }
             Err(error) => {
                 if !std::mem::replace(&mut down, true) {
                     tracing::warn!("components cannot be discovered: {error}; trying again");
                 }
-                DISCOVERY_RETRY
+                tokio::time::sleep(DISCOVERY_RETRY).await;
             }
-        };
-        tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Waits as long as BOS's option says, also if it says something else in the meantime.
+async fn next_discovery(pool: &db::Pool) {
+    let last = Instant::now();
+    loop {
+        match frequency(pool).await.checked_sub(last.elapsed()) {
+            None | Some(Duration::ZERO) => return,
+            Some(left) => tokio::time::sleep(left.min(OPTIONS_INTERVAL)).await,
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! BOS's contract, section by section of `reference/bos-api.md`, over HTTP against a served bosun.
 
+mod clients;
 mod component;
 mod concurrent;
 mod implicit;
 mod malformed;
 mod options;
+mod outage;
 mod seen;
 mod session;
 mod session_template;

@@ -9,6 +9,7 @@ mod demo;
 mod enabled;
 mod image;
 mod limit;
+mod option;
 mod outage;
 mod power_off;
 mod take_over;

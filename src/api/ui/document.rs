@@ -14,13 +14,14 @@ use super::{
 use crate::api::{ApiError, ApiState};
 
 /// Name in the URL, title, text.
-const DOCUMENTS: [(&str, &str, &str); 3] = [
+const DOCUMENTS: [(&str, &str, &str); 4] = [
     ("guide", "Operator's guide", include_str!("document/guide.md")),
     ("failures", "Failure catalogue", include_str!("document/failures.md")),
     ("sql", "SQL cookbook", include_str!("document/sql.md")),
+    ("bos", "From BOS", include_str!("document/bos.md")),
 ];
 
-static PAGES: LazyLock<[String; 3]> = LazyLock::new(|| DOCUMENTS.map(|(_, _, text)| to_html(text)));
+static PAGES: LazyLock<[String; 4]> = LazyLock::new(|| DOCUMENTS.map(|(_, _, text)| to_html(text)));
 
 /// The paths of documents.
 pub fn router() -> Router<ApiState> {
@@ -50,7 +51,7 @@ pub fn reason(code: &str) -> Markup {
 
 /// Our own text: its markup is ours. Headings can be linked to, and what scrolls can be reached with the keyboard.
 fn to_html(text: &str) -> String {
-    let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::empty()).collect();
+    let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).collect();
     for at in 1..events.len() {
         let title = match &events[at] {
             Event::Text(title) => slug(title),
@@ -107,6 +108,14 @@ mod tests {
             for part in ["**Means:** ", "**Likely:** ", "**Next:** "] {
                 assert!(entry.contains(part), "{label} lacks {part}");
             }
+        }
+    }
+
+    #[test]
+    fn every_option_of_boss_is_explained() {
+        let options = serde_json::json!(crate::model::options::Options::default());
+        for option in options.as_object().unwrap().keys() {
+            assert!(DOCUMENTS[3].2.contains(&format!("`{option}`")), "{option}");
         }
     }
 

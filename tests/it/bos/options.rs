@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bosun::db;
+use bosun::{
+    db,
+    sim::{FaultKind, Rule, Service},
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -119,6 +122,43 @@ async fn options_are_used() {
     let booted = &server.ok(Method::GET, "/v2/components?session=b", None).await[0];
     let parameters = booted["desired_state"]["boot_artifacts"]["kernel_parameters"].as_str().unwrap();
     assert!(parameters.ends_with(" bos_update_frequency=3h"), "{parameters}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_looked_at_as_strictly_as_options_say() {
+    let server = Server::new(fast(1)).await;
+    // IMS cannot say anything about any image: forgiven, unless that is fatal.
+    server.machine.set_fault(Rule::new(Service::Ims, "GET", "/", FaultKind::Status));
+    let path = "/v2/sessiontemplates/t";
+    server.ok(Method::PUT, path, Some(server.template())).await;
+    server.ok(Method::PATCH, OPTIONS, Some(json!({"ims_errors_fatal": true}))).await;
+    let said = refused(&server, Method::PUT, path, Some(server.template()), 400).await;
+    assert!(said.starts_with("The session template could not be created: "), "{said}");
+    server.machine.clear_faults();
+    server.ok(Method::PUT, path, Some(server.template())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hsm_knows_is_discovered_again_and_again() {
+    let server = Server::new(fast(2)).await;
+    server.ok(Method::PATCH, OPTIONS, Some(json!({"discovery_frequency": 1}))).await;
+    let xname = server.machine.xnames()[0].clone();
+    let path = format!("/v2/components/{xname}");
+    // More than once: the first look after the change may still be the one of the start.
+    for _ in 0..2 {
+        until(&server, "/v2/components", |list| list.as_array().is_some_and(|list| list.len() == 2)).await;
+        server.ok(Method::PATCH, &path, Some(json!({"error": "mine"}))).await;
+        server.ok(Method::PUT, "/v2/components/lamp", Some(json!({"enabled": false}))).await;
+        assert_eq!(server.ask(Method::DELETE, &path, None).await.0.as_u16(), 204);
+        until(&server, &format!("/v2/components?ids={xname}"), |list| list != &json!([])).await;
+        let found = server.ok(Method::GET, &path, None).await;
+        assert_eq!(
+            (&found["last_action"]["action"], &found["enabled"], &found["error"], &found["session"]),
+            (&json!("newly_discovered"), &json!(false), &json!(""), &json!(""))
+        );
+        // What HSM does not know stays.
+        assert_eq!(server.ask(Method::DELETE, "/v2/components/lamp", None).await.0.as_u16(), 204);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

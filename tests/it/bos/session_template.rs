@@ -223,6 +223,31 @@ async fn templates_are_validated_on_request() {
         "Session template: 't' boot set: 'compute': Has NID in 'node_list'; Session template: 't' boot set: 'compute': \
          Unsupported rootfs_provider ('cpss3') will cause boot/reboot sessions to fail"
     );
+    // A manifest without a kernel, and one without an initrd.
+    let lacking = async |kind: &str| {
+        let s3 = format!("{}/s3/boot-images", server.machine.url());
+        let image = server.machine.images()[0].path.clone();
+        let manifest = format!("{s3}/{}", image.rsplit("boot-images/").next().unwrap());
+        let http = reqwest::Client::new();
+        let mut document: Value = http.get(&manifest).send().await.unwrap().json().await.unwrap();
+        let artifacts = document["artifacts"].as_array_mut().unwrap();
+        artifacts.retain(|artifact| artifact["type"] != format!("application/vnd.cray.image.{kind}"));
+        let put = http.put(format!("{s3}/lacking-{kind}/manifest.json")).json(&document);
+        put.send().await.unwrap().error_for_status().unwrap();
+        let path = format!("s3://boot-images/lacking-{kind}/manifest.json");
+        server
+            .ok(
+                Method::PUT,
+                "/v2/sessiontemplates/t",
+                Some(template(json!({"path": path, "node_list": ["x1"]}))),
+            )
+            .await;
+        valid("t").await
+    };
+    let said = lacking("kernel").await;
+    assert!(said.contains("Can't find kernel in s3://boot-images/lacking-kernel/manifest.json"), "{said}");
+    let said = lacking("initrd").await;
+    assert!(said.contains("lacking-initrd/manifest.json doesn't contain a initrd"), "{said}");
     refused(&server, Method::GET, "/v2/sessiontemplatesvalid/none", None, 404).await;
     refused(&server, Method::GET, "/v2/sessiontemplatesvalid/-", None, 400).await;
     // A session is not made from what does not pass, unless it boots nothing.

@@ -61,17 +61,21 @@ pub fn decide(
         let session = needed.session;
         let of_session = jobs.get(&session).map_or(&[][..], Vec::as_slice);
         if let Some(failed) = uncounted(needed, of_session, &seen.pods, prefix) {
-            // It may have spent the budget: the next look decides.
+            // It may have spent the budget: the next look decides. It was begun, so nobody takes its place.
             doing.count.push(failed);
+            running += 1;
         } else if needed.budget_spent {
             // Before its Job starts one more pod; that one finds that nothing is to be done.
             doing.park.push(session);
         } else if of_session.iter().any(|job| is_live(job)) {
             // The Job controller starts its pod, again if need be.
-        } else if (running < running_max || needed.hands_over) && !rests(of_session, now) {
+        } else if running < running_max || needed.hands_over {
+            // Also while it rests: those behind it do not begin before it goes on.
             running += 1;
-            let launch = last_launch(needed, of_session, &seen.pods) + 1;
-            doing.create.push(Launch { needed: needed.clone(), launch });
+            if !rests(of_session, now) {
+                let launch = last_launch(needed, of_session, &seen.pods) + 1;
+                doing.create.push(Launch { needed: needed.clone(), launch });
+            }
         }
     }
     doing
@@ -253,6 +257,12 @@ mod tests {
             ("numbers that were counted are not used again", vec![], vec![counted.clone()], vec![(1, 5)]),
             ("given up, and counted", vec![job(1, 4, Failed { at: ago(9) })], vec![counted], vec![(1, 5)]),
             ("the rest wait in order", vec![], vec![needs(1), needs(2), needs(3)], vec![(1, 1), (2, 1)]),
+            (
+                "who rests keeps its place",
+                vec![job(9, 1, Active), job(1, 1, Complete { at: ago(0) })],
+                vec![needs(1), needs(2)],
+                vec![],
+            ),
             ("those that run count", vec![job(9, 1, Active), job(8, 1, Active)], vec![needs(1)], vec![]),
             (
                 "those that ended do not",
