@@ -14,7 +14,6 @@ use crate::{
         plan::{Plan, UnknownPolicy},
         selection::{ComponentNumbers, Selection},
         session_template::SessionTemplate,
-        site_options::SiteOptions,
         spelling,
     },
     plan::{
@@ -29,8 +28,6 @@ pub(super) struct Resolved<'a> {
     pub template: SessionTemplate,
     pub declared: &'a Declared,
     pub options: Options,
-    /// What the site has set for bosun itself.
-    pub site: SiteOptions,
     pub selection: Selection,
     /// What is booted, by boot set; empty for operations that boot nothing.
     pub artifacts: BTreeMap<String, artifacts::Found>,
@@ -53,7 +50,6 @@ impl Admit {
         let mut conn = db::acquire(&self.pool).await?;
         let template = template(&mut conn, &request.tenant, &request.template).await?;
         let options = db::options::get(&mut conn).await?;
-        let site = db::site_options::get(&mut conn).await?;
         let limit =
             Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
         let named_sets = named_sets(&mut conn, &request.tenant, &limit).await?;
@@ -71,8 +67,7 @@ impl Admit {
             },
             &inventory,
         )?;
-        let mut resolved =
-            Resolved { template, declared, options, site, selection, artifacts: BTreeMap::new() };
+        let mut resolved = Resolved { template, declared, options, selection, artifacts: BTreeMap::new() };
         self.find_artifacts(&mut resolved, request.api).await?;
         self.check_configurations(&resolved).await?;
         Ok(resolved)

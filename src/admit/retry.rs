@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Admit, Chosen, Rejection, session::named};
 use crate::{
-    db::{self, result::FailedComponent},
+    db::{self, result::FailedComponent, session::Session},
     model::{
         command::{CommandKind, CommandRequest},
-        session::SessionId,
+        session::{SessionId, SessionState},
         xname::Xname,
     },
 };
@@ -34,9 +34,11 @@ pub struct RetryRequest {
     pub reason: Option<String>,
     /// Who asks.
     pub actor: String,
+    /// The id that the client gave its request, if it did.
+    pub key: Option<String>,
 }
 
-/// What is tried again.
+/// Who goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retried {
     /// The session.
@@ -67,18 +69,70 @@ impl Admit {
         let Chosen { components, xnames } =
             Chosen::of(chosen.into_iter().map(|failed| (failed.component, failed.xname)));
         let command = CommandRequest {
-            kind,
             step: request.step.clone().or_else(|| request.from.clone()),
             components: components.clone(),
             reason: request.reason.clone(),
+            ..CommandRequest::plain(kind)
         };
-        let readmitted =
-            db::admission::readmit_failed(&self.pool, session.id, components, command, request.actor.clone());
-        match readmitted.await? {
-            db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, &names))),
-            _ => Ok(Retried { id: session.id, xnames }),
+        self.readmit(session.id, components, &names, command, request).await?;
+        Ok(Retried { id: session.id, xnames })
+    }
+
+    /// Lets components of a session pass the step of the request. Those of them that failed in it are claimed again.
+    ///
+    /// # Errors
+    /// The session is over and none of them has failed in the step, others hold them, or the database does not answer.
+    /// Nothing was changed then.
+    pub async fn pass(&self, session: &Session, request: &RetryRequest) -> Result<Retried, Rejection> {
+        let Chosen { components, xnames } = self.choose(session, &request.limit).await?;
+        let mut conn = db::acquire(&self.pool).await?;
+        let mut failed = db::result::failed(&mut conn, &session.id).await?;
+        drop(conn);
+        let step = request.step.as_deref();
+        failed.retain(|found| of_step(found, step) && components.binary_search(&found.component).is_ok());
+        if failed.is_empty() && session.state == SessionState::Ended {
+            return Err(Rejection::Invalid(format!(
+                "session '{}' has ended, and none of these failed in {}; nobody is left to pass it",
+                session.new.name,
+                step.unwrap_or_default()
+            )));
+        }
+        if let Some(theirs) = self.components_of_tenant(&request.tenant).await? {
+            check_tenant(&request.tenant, &failed, &theirs)?;
+        }
+        let names: BTreeMap<i32, _> =
+            failed.iter().filter_map(|failed| Some((failed.component, failed.xname.parse().ok()?))).collect();
+        let command = CommandRequest {
+            step: request.step.clone(),
+            components,
+            reason: request.reason.clone(),
+            ..CommandRequest::plain(CommandKind::Pass)
+        };
+        let claims = failed.into_iter().map(|failed| failed.component).collect();
+        self.readmit(session.id, claims, &names, command, request).await?;
+        Ok(Retried { id: session.id, xnames })
+    }
+
+    async fn readmit(
+        &self,
+        session: SessionId,
+        claims: Vec<i32>,
+        names: &BTreeMap<i32, Xname>,
+        command: CommandRequest,
+        request: &RetryRequest,
+    ) -> Result<(), Rejection> {
+        let (actor, key) = (request.actor.clone(), request.key.clone());
+        match db::admission::readmit_failed(&self.pool, session, claims, command, actor, key).await? {
+            db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, names))),
+            _ => Ok(()),
         }
     }
+}
+
+fn of_step(found: &FailedComponent, step: Option<&str>) -> bool {
+    step.is_none_or(|step| {
+        found.step == step || found.step.rsplit_once('/').is_some_and(|(_, short)| short == step)
+    })
 }
 
 /// A component may have gone to another tenant since the session was admitted.
@@ -110,11 +164,7 @@ fn choose(
             "nothing has failed in session '{session}'; there is nothing to retry"
         )));
     }
-    let of_step = |found: &FailedComponent| {
-        request.step.as_deref().is_none_or(|step| {
-            found.step == step || found.step.rsplit_once('/').is_some_and(|(_, short)| short == step)
-        })
-    };
+    let of_step = |found: &FailedComponent| of_step(found, request.step.as_deref());
     let steps: BTreeSet<String> = failed.iter().map(|found| found.step.clone()).collect();
     let chosen: Vec<FailedComponent> =
         failed.into_iter().filter(|found| of_step(found) && within.contains(&found.xname)).collect();
@@ -152,6 +202,7 @@ mod tests {
             from: None,
             reason: None,
             actor: "admin".to_owned(),
+            key: None,
         };
         let within = failed().into_iter().filter(|found| within.contains(&found.component));
         let within = within.map(|found| found.xname).collect();

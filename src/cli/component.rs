@@ -150,9 +150,11 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
                 Column::Number("RUN"),
                 Column::Text("OUTCOME"),
                 Column::Number("ATTEMPTS"),
+                Column::Text("REASON"),
                 Column::Text("ERROR"),
             ];
-            let keys = ["at", "session", "operation", "step", "run", "outcome", "attempts", "error"];
+            let keys =
+                ["at", "session", "operation", "step", "run", "outcome", "attempts", "reason", "error"];
             output::print(args.output.output, &value, || {
                 output::table(&columns, output::rows(&value, &keys))
             })?;

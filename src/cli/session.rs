@@ -1,6 +1,6 @@
 //! `bosun session …`: create, follow and command sessions.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, Subcommand};
 use humantime::parse_duration;
@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    confirm,
     event::{self, EventsArgs},
     follow::{self, Followed},
     listing::{self, ListingArgs, ResultsArgs},
     output::{self, Column, Format, OutputArgs},
-    plan::{self, RequestArgs},
+    plan::RequestArgs,
     progress::Progress,
     selection, summary,
     view::SessionView,
@@ -49,11 +48,13 @@ pub enum SessionCommand {
     /// Leave components out: they go no further
     Skip(SkipArgs),
     /// Bring a session to a defined end: no node is left switched off halfway
-    Cancel(CommandArgs),
+    Cancel(CancelArgs),
     /// Let no further component past its gate
     Pause(CommandArgs),
     /// Let components pass again
     Resume(ResumeArgs),
+    /// Change thresholds and timeouts of a session that has not ended
+    Set(SetArgs),
 }
 
 /// `bosun session create`
@@ -65,15 +66,6 @@ pub struct CreateArgs {
     /// The session's name; one is made up where none is given
     #[arg(long)]
     pub name: Option<String>,
-    /// Show what it would do, as `bosun plan`, and change nothing
-    #[arg(long, conflicts_with = "wait")]
-    pub dry_run: bool,
-    /// Run exactly the plan that was shown with this hash, or nothing
-    #[arg(long, value_name = "HASH")]
-    pub plan_hash: Option<String>,
-    /// However many nodes it is for: do not ask (option confirm_over)
-    #[arg(long)]
-    pub yes: bool,
     /// Wait for its end; the exit code tells how it ended
     #[arg(long)]
     pub wait: bool,
@@ -158,9 +150,51 @@ pub struct CommandArgs {
     /// Why, for the history
     #[arg(long)]
     pub reason: Option<String>,
+    /// The client's own name for this command: given twice, it is one
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
+}
+
+/// `bosun session cancel`
+#[derive(Args, Debug, Clone)]
+pub struct CancelArgs {
+    /// The session
+    #[command(flatten)]
+    pub of: CommandArgs,
+    /// Bring nothing back: what is switched off stays off; transitions are aborted. The end of the session names whom it
+    /// leaves off, and the command that boots them
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `bosun session set`
+#[derive(Args, Debug, Clone)]
+pub struct SetArgs {
+    /// The session
+    #[command(flatten)]
+    pub of: CommandArgs,
+    /// How many of a boot set must be well before what waits for it begins, as in compute=90%
+    #[arg(long, value_name = "BOOT_SET=PERCENT", value_parser = threshold)]
+    pub threshold: Vec<(String, u8)>,
+    /// How long a component may be in a step, as in await_boot=30m (of every boot set) or compute/await_boot=30m
+    #[arg(long, value_name = "STEP=TIME", value_parser = timeout)]
+    pub timeout: Vec<(String, String)>,
+}
+
+fn threshold(text: &str) -> Result<(String, u8), String> {
+    let (name, percent) = text.split_once('=').ok_or("write BOOT_SET=PERCENT, as in compute=90%")?;
+    let number = percent.strip_suffix('%').unwrap_or(percent).trim().parse().ok();
+    let percent = number.filter(|percent| *percent <= 100).ok_or("a share is between 0% and 100%")?;
+    Ok((name.to_owned(), percent))
+}
+
+fn timeout(text: &str) -> Result<(String, String), String> {
+    let (name, time) = text.split_once('=').ok_or("write STEP=TIME, as in await_boot=30m")?;
+    parse_duration(time).map_err(|error| format!("{error}; write something like 90s or 30m"))?;
+    Ok((name.to_owned(), time.to_owned()))
 }
 
 /// `bosun session retry`
@@ -177,6 +211,9 @@ pub struct RetryArgs {
     /// Why, for the history
     #[arg(long)]
     pub reason: Option<String>,
+    /// The client's own name for this command: given twice, it is one
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -193,6 +230,9 @@ pub struct SkipArgs {
     /// Why, for the history
     #[arg(long)]
     pub reason: Option<String>,
+    /// The client's own name for this command: given twice, it is one
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -250,14 +290,26 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
             let mut body = plain("retry", args.reason.as_ref());
             body["components"] = json!(chosen(args.components.as_ref())?);
             body["from"] = json!(args.from);
+            body["id"] = json!(args.id);
             order(&Client::new(&args.client)?, &args.name, &body).await
         }
         SessionCommand::Skip(args) => {
             let mut body = plain("skip", args.reason.as_ref());
             body["components"] = json!(chosen(Some(&args.components))?);
+            body["id"] = json!(args.id);
             order(&Client::new(&args.client)?, &args.name, &body).await
         }
-        SessionCommand::Cancel(args) => simple(args, "cancel").await,
+        SessionCommand::Cancel(args) => {
+            let mut body = plain("cancel", args.of.reason.as_ref());
+            body["now"] = json!(args.now);
+            give(&args.of, body).await
+        }
+        SessionCommand::Set(args) => {
+            let mut body = plain("set", args.of.reason.as_ref());
+            body["thresholds"] = json!(args.threshold.iter().cloned().collect::<BTreeMap<_, _>>());
+            body["timeouts"] = json!(args.timeout.iter().cloned().collect::<BTreeMap<_, _>>());
+            give(&args.of, body).await
+        }
         SessionCommand::Pause(args) => simple(args, "pause").await,
         SessionCommand::Resume(args) => resume(args).await,
     }
@@ -269,16 +321,7 @@ async fn create(args: &CreateArgs) -> Result<Exit, CliError> {
     if let Some(name) = &args.name {
         body["name"] = json!(name);
     }
-    if args.dry_run {
-        return plan::show(&client, &body, args.output.output).await;
-    }
-    if let Some(plan_hash) = &args.plan_hash {
-        body["plan_hash"] = json!(plan_hash);
-    }
-    if args.yes {
-        body["confirmed"] = json!(true);
-    }
-    let value = confirm::post(&client, &["sessions"], &mut body).await?;
+    let value: Value = client.post(&["sessions"], &body).await?;
     let view: SessionView = read(&value)?;
     if !args.wait {
         output::print(args.output.output, &value, || {
@@ -336,7 +379,12 @@ async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
 }
 
 async fn simple(args: &CommandArgs, kind: &str) -> Result<Exit, CliError> {
-    order(&Client::new(&args.client)?, &args.name, &plain(kind, args.reason.as_ref())).await
+    give(args, plain(kind, args.reason.as_ref())).await
+}
+
+async fn give(args: &CommandArgs, mut body: Value) -> Result<Exit, CliError> {
+    body["id"] = json!(args.id);
+    order(&Client::new(&args.client)?, &args.name, &body).await
 }
 
 async fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {

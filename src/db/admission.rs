@@ -340,19 +340,20 @@ fn only_configures(verb: &Verb) -> bool {
 }
 
 /// Asks a session that was admitted once to go on with these components (ascending): claims those it gave back, reopens
-/// it if it had ended, and keeps the command. All or nothing, like [`admit`]. The writer, if there is one, cannot
-/// write in the meantime.
+/// it if it had ended, and keeps the command (once, under its key). All or nothing, like [`admit`]. The writer, if there
+/// is one, cannot write in the meantime.
 pub async fn readmit_failed(
     pool: &Pool,
     session: SessionId,
     components: Vec<i32>,
     request: CommandRequest,
     actor: String,
+    key: Option<String>,
 ) -> Result<Admitted, DbError> {
     let pool = pool.clone();
     let task = tokio::spawn(async move {
         let mut tx = pool.begin().await.map_err(doing("retry a session"))?;
-        let admitted = readmit_in(&mut tx, session, &components, &request, &actor).await?;
+        let admitted = readmit_in(&mut tx, session, &components, (&request, &actor, key.as_deref())).await?;
         match admitted {
             Admitted::Claimed(_) => tx.rollback().await,
             _ => tx.commit().await,
@@ -367,8 +368,7 @@ async fn readmit_in(
     conn: &mut Connection,
     id: SessionId,
     components: &[i32],
-    request: &CommandRequest,
-    actor: &str,
+    (request, actor, key): (&CommandRequest, &str, Option<&str>),
 ) -> Result<Admitted, DbError> {
     claim::lock(conn).await?;
     let row = sqlx::query!(
@@ -413,13 +413,13 @@ async fn readmit_in(
     claim::record(conn, &ids, &slices, &wish).await?;
     sqlx::query!(
         "update session set state = 'running', outcome = null, error = null, reason = null, retry_command = null,
-                            ended_at = null, timed_at = null
+                            ended_at = null
           where session_id = $1 and state = 'ended'",
         id.0
     )
     .execute(&mut *conn)
     .await
     .map_err(doing("reopen a session"))?;
-    command::insert(conn, &id, request, actor).await?;
+    command::insert_once(conn, &id, request, actor, key).await?;
     Ok(Admitted::Session(id))
 }

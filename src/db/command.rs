@@ -2,7 +2,7 @@
 
 use crate::model::{
     Timestamp,
-    command::{CommandRequest, PendingCommand},
+    command::{CommandKind, CommandRequest, PendingCommand, Standing},
     session::SessionId,
 };
 
@@ -28,21 +28,82 @@ pub async fn insert(
     request: &CommandRequest,
     actor: &str,
 ) -> Result<i64, DbError> {
+    insert_once(conn, session, request, actor, None).await
+}
+
+/// The same under a key that the client gave: kept once; a second one is [`DbError::Conflict`], and nothing was kept.
+pub async fn insert_once(
+    conn: &mut Connection,
+    session: &SessionId,
+    request: &CommandRequest,
+    actor: &str,
+    key: Option<&str>,
+) -> Result<i64, DbError> {
     let data = serde_json::to_value(request).expect("a command is a document");
     let row = sqlx::query!(
         "with kept as (
-           insert into command (session_id, data, actor) values ($1, $2, $3) returning command_id)
+           insert into command (session_id, data, actor, request_key) values ($1, $2, $3, $4) returning command_id)
          select command_id, pg_notify('bosun_session_' || $1::int8, 'command')::text as writer,
                 pg_notify('bosun_launcher', '')::text as launcher
            from kept",
         session.0,
         data,
-        actor
+        actor,
+        key
     )
     .fetch_one(conn)
     .await
-    .map_err(doing("keep a command"))?;
+    .map_err(doing("keep a command"))
+    .map_err(|error| {
+        error.or_conflict("command_request_key", || {
+            format!("a command with the id '{}' was given a moment ago", key.unwrap_or_default())
+        })
+    })?;
     Ok(row.command_id)
+}
+
+/// The command that was given under a key, if one was.
+pub async fn by_key(
+    conn: &mut Connection,
+    session: &SessionId,
+    key: &str,
+) -> Result<Option<CommandRow>, DbError> {
+    let id = sqlx::query_scalar!(
+        "select command_id from command where session_id = $1 and request_key = $2",
+        session.0,
+        key
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .map_err(doing("look for a command"))?;
+    match id {
+        Some(id) => get(conn, id).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What commands that were obeyed have left behind. A cancel is behind a session that was opened again since its end.
+pub async fn standing(conn: &mut Connection, session: &SessionId) -> Result<Standing, DbError> {
+    let rows = sqlx::query!(
+        r#"select data, obeyed_at > coalesce((select max(e.at) from event e
+                                               where e.session_id = $1 and e.kind = 'ended'), '-infinity') as "stands!"
+             from command
+            where session_id = $1 and obeyed_at is not null and data->>'kind' in ('set', 'cancel')
+            order by command_id"#,
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read obeyed commands"))?;
+    let mut standing = Standing::default();
+    for row in rows {
+        let request: CommandRequest = label::read_json("a command", row.data)?;
+        match request.kind {
+            CommandKind::Set => standing.settings.merge(&request.settings),
+            _ => standing.at_once |= row.stands && request.at_once,
+        }
+    }
+    Ok(standing)
 }
 
 /// The commands that wait for the session's writer, oldest first.

@@ -8,8 +8,8 @@ use crate::model::{
 };
 
 use super::{
-    Connection, DbError, error::doing, label, session_component_batch, session_component_batch::Skip, slice,
-    step, step_edge,
+    Connection, DbError, command, error::doing, label, session_component_batch,
+    session_component_batch::Skip, slice, step, step_edge,
 };
 
 /// Keeps a plan; `artifacts` are the numbers of what its slices boot.
@@ -31,12 +31,14 @@ pub(super) async fn insert(
     step_edge::insert(conn, session, &plan.edges).await
 }
 
-/// A session's plan without its members: what is drawn. As [`load`] otherwise.
+/// A session's plan without its members, as it stands now: with what operators changed of it. As [`load`] otherwise.
 pub async fn outline(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
-    read(conn, session, false).await
+    let mut plan = read(conn, session, false).await?;
+    plan.apply(&command::standing(conn, session).await?.settings);
+    Ok(plan)
 }
 
-/// A session's plan. One of another format, or with verbs of another version, is [`DbError::Unknown`]: the session
+/// A session's plan as it was admitted. One of another format, or with verbs of another version, is [`DbError::Unknown`]: the session
 /// is parked, nothing is guessed (law 11).
 pub async fn load(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
     read(conn, session, true).await

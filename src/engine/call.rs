@@ -187,6 +187,19 @@ impl Hands {
         });
     }
 
+    /// Asks for the end of a call's transition: a write, so under the same fence as calls; said twice it changes nothing.
+    pub fn abort(&mut self, flow: &Flow, effect: EffectNo) {
+        let Some((_, OpenEffect { reference: Some(reference), .. })) = flow.effect(effect) else { return };
+        let (services, fence) = (self.services.clone(), self.fence.clone());
+        self.questions.spawn(async move {
+            tokio::select! {
+                biased;
+                () = fence.passed() => Outcome::Fenced,
+                answer = steps::abort(&services, &reference) => Outcome::Input(Input::Aborted(effect, answer)),
+            }
+        });
+    }
+
     /// Asks what became of components.
     pub fn observe(&mut self, flow: &Flow, step: StepNo, members: &[Ordinal], open: Vec<OpenEffect>) {
         let batch = self.batch(flow, step, members);

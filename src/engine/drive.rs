@@ -337,6 +337,7 @@ impl Driver {
                     self.hands.call(&self.flow, effect, step, rung, &members);
                 }
                 Output::Find(effect) if issue => self.hands.find(&self.flow, effect),
+                Output::Abort(effect) if issue => self.hands.abort(&self.flow, effect),
                 Output::Observe { step, members, effects } if issue => {
                     self.hands.observe(&self.flow, step, &members, effects);
                 }

@@ -75,6 +75,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
     let reports = db::component::reports(connection, &ids).await?;
     let progress = db::component_progress::last_power(connection, &ids).await?;
     let policies = db::component::retry_policies(connection, &ids).await?;
+    let standing = db::command::standing(connection, session).await?;
     let admitted_at = row.admitted_at.unwrap_or(row.created_at);
     let past = Past {
         facts,
@@ -102,6 +103,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
             .filter(|row| row.claimed_by != Some(*session))
             .filter_map(|row| ordinal(row.component))
             .collect(),
+        standing,
     };
     let texts = db::error_text::list(connection, session).await?;
     Ok(Memory {

@@ -21,7 +21,7 @@ use crate::{
         result::{Fact, FactKind},
         session::{Outcome, SessionState},
         verb::{Power, Verb},
-        xname::Xname,
+        xname::{self, Xname},
     },
     plan::flow::{Counts, End, Flow, Output},
 };
@@ -118,7 +118,11 @@ impl Recorder {
                     self.intent(&mut draft, *effect, *step, *rung, members);
                 }
                 Output::Over(outcome) => self.over(&mut draft, flow, *outcome),
-                Output::Call { .. } | Output::Find(_) | Output::Observe { .. } | Output::Wake(_) => {}
+                Output::Call { .. }
+                | Output::Find(_)
+                | Output::Abort(_)
+                | Output::Observe { .. }
+                | Output::Wake(_) => {}
             }
         }
         self.finish(draft, flow, commands)
@@ -227,16 +231,48 @@ impl Recorder {
         // Those that failed are listed with their errors; who was left out on the way would go without a word.
         let reason = flow.skip_reason().filter(|_| outcome != Outcome::Cancelled);
         let reason = reason.map(|reason| format!("{} left out on the way, as {reason}", counts.skipped));
+        let left_off = self.xnames(&flow.left_off());
+        let reason = reason.or_else(|| self.left_off(&left_off));
         let update = self.session_update(SessionState::Ended, reason, Some(outcome), counts, &failed);
         draft.events.push(NewEvent {
             kind: EventKind::Ended,
             actor: None,
             data: json!({
                 "outcome": outcome.label(), "succeeded": counts.succeeded, "failed": counts.failed,
-                "skipped": counts.skipped,
+                "skipped": counts.skipped, "left_off": xname::fold(&left_off),
             }),
         });
         draft.session = Some(update);
+    }
+
+    /// Whom a cancel at once leaves dark, and how they are booted.
+    fn left_off(&self, xnames: &[Xname]) -> Option<String> {
+        if xnames.is_empty() {
+            return None;
+        }
+        let Titles { template, tenant, .. } = &self.titles;
+        let names = xname::fold(xnames);
+        let boot = if template.is_empty() {
+            "boot them with a session of their template".to_owned()
+        } else {
+            format!(
+                "boot them with bosun session create{} --template {template} --operation boot --limit '{names}'",
+                self.whose(tenant)
+            )
+        };
+        Some(format!("cancelled at once: {} are off, or still going off ({names}); {boot}", xnames.len()))
+    }
+
+    fn xnames(&self, ordinals: &[Ordinal]) -> Vec<Xname> {
+        let mut names: Vec<Xname> =
+            ordinals.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].xname).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What stands in a command line for a tenant.
+    fn whose(&self, tenant: &str) -> String {
+        if tenant.is_empty() { String::new() } else { format!(" --tenant {tenant}") }
     }
 
     fn session_update(
@@ -263,11 +299,9 @@ impl Recorder {
         if failed.is_empty() {
             return None;
         }
-        let mut names: Vec<Xname> =
-            failed.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].xname).collect();
-        names.sort_unstable();
+        let names = self.xnames(failed);
         let Titles { session, template, operation, tenant } = &self.titles;
-        let whose = if tenant.is_empty() { String::new() } else { format!(" --tenant {tenant}") };
+        let whose = self.whose(tenant);
         if template.is_empty() {
             return Some(format!("bosun session retry {session}{whose}"));
         }

@@ -1,5 +1,7 @@
 //! Commands: what operators ask of a session. Kept as rows until the session's writer obeys.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Ordinal, StepNo};
@@ -12,28 +14,40 @@ pub enum Command {
     /// The gates open again (after pause, halt or stuck).
     Resume,
     /// Nothing new enters; what is past its gate is brought to the end of power_on; the rest is skipped.
-    Cancel,
+    Cancel {
+        /// Nothing is brought back either: no call is made any more, and power transitions under way are aborted.
+        at_once: bool,
+    },
     /// Failed components are sent back to their step's `again.from`, or to the step itself.
     Retry {
         /// Who; everybody who failed where empty.
         members: Vec<Ordinal>,
-        /// From which step instead.
-        from: Option<StepNo>,
+        /// From which step instead: that of the component's slice; where empty, as the workflow says.
+        from: Vec<StepNo>,
     },
     /// Components that failed in (or because of) this step start it again.
     Restart {
-        /// The step.
-        step: StepNo,
+        /// The step, in each slice that is meant.
+        steps: Vec<StepNo>,
         /// Who; everybody who failed in it where empty.
         members: Vec<Ordinal>,
     },
     /// These components go no further.
     Skip {
-        /// Who; everybody who is not through the step where empty (then `step` is needed).
+        /// Who; everybody who is not through the step where empty (then one is needed).
         members: Vec<Ordinal>,
-        /// Only what is not reached or in flight in this step.
-        step: Option<StepNo>,
+        /// Only who is not settled in this step of its slice.
+        steps: Vec<StepNo>,
     },
+    /// These components count as through this step, without a call.
+    Pass {
+        /// The step, in each slice that is meant.
+        steps: Vec<StepNo>,
+        /// Who, also of those that failed in it.
+        members: Vec<Ordinal>,
+    },
+    /// Thresholds and timeouts of the plan are others from now on.
+    Set(Settings),
     /// Somebody disabled these components: they go no further.
     Disable {
         /// Who.
@@ -62,10 +76,38 @@ pub enum CommandKind {
     Restart,
     /// See [`Command::Skip`].
     Skip,
+    /// See [`Command::Pass`].
+    Pass,
+    /// See [`Command::Set`].
+    Set,
     /// See [`Command::Disable`].
     Disable,
     /// See [`Command::RetryPolicy`]; how often is in the components' records.
     RetryPolicy,
+}
+
+/// What operators changed of a session's plan; whatever is not named is as it was frozen at admission.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Settings {
+    /// Per cent of a boot set's components that must be well before what waits for it begins, by the boot set's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, u8>,
+    /// Seconds that a component may be in a step, by the step's whole name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timeouts_s: BTreeMap<String, u64>,
+}
+
+impl Settings {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.thresholds.is_empty() && self.timeouts_s.is_empty()
+    }
+
+    /// What was changed later is what holds.
+    pub fn merge(&mut self, later: &Self) {
+        self.thresholds.extend(later.thresholds.iter().map(|(name, percent)| (name.clone(), *percent)));
+        self.timeouts_s.extend(later.timeouts_s.iter().map(|(name, seconds)| (name.clone(), *seconds)));
+    }
 }
 
 /// A command as it is asked for and kept (`command.data`).
@@ -82,6 +124,35 @@ pub struct CommandRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a cancel: see [`Command::Cancel`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
+    /// Of a set: what is changed.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+}
+
+impl CommandRequest {
+    /// A command of the whole session.
+    pub fn plain(kind: CommandKind) -> Self {
+        Self {
+            kind,
+            step: None,
+            components: Vec::new(),
+            reason: None,
+            at_once: false,
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// What commands that were obeyed have left behind, for a worker that begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// All settings, the later ones over the earlier.
+    pub settings: Settings,
+    /// A cancel that is not over asked to bring nothing back.
+    pub at_once: bool,
 }
 
 /// A command row that waits for the writer.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     artifacts::{BootArtifacts, BootArtifactsId},
+    command::Settings,
     component::ComponentNo,
     reason::ReasonCode,
     verb::{Decision, Verb},
@@ -47,6 +48,27 @@ pub struct Plan {
     /// How long a service may be down before the components that need it fail.
     #[serde(with = "super::workflow::duration")]
     pub service_patience: Duration,
+}
+
+impl Plan {
+    /// The plan with what operators changed. A barrier that its workflow opens at 0 per cent stays so: it only waits for
+    /// everybody to be settled.
+    pub fn apply(&mut self, settings: &Settings) {
+        for step in &mut self.steps {
+            if let Some(seconds) = settings.timeouts_s.get(&step.name) {
+                step.timeout = Duration::from_secs(*seconds);
+            }
+        }
+        for edge in &mut self.edges {
+            let slice = self.steps[edge.from.0 as usize].slice;
+            let percent = settings.thresholds.get(&self.slices[slice.0 as usize].boot_set);
+            if let (EdgeKind::Barrier { threshold_percent: known @ 1.. }, Some(percent)) =
+                (&mut edge.kind, percent)
+            {
+                *known = *percent;
+            }
+        }
+    }
 }
 
 /// One member of a session.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bosun::{
-    admit::{Admit, AdmitSettings, Api, Guards, Rejection, RetryRequest, SessionRequest},
+    admit::{Admit, AdmitSettings, Api, Rejection, RetryRequest, SessionRequest},
     clients::{Endpoints, S3Endpoint, ServiceSettings, Services},
     db,
     model::{
@@ -107,7 +107,6 @@ fn request(name: &str, operation: &str, template: &str) -> SessionRequest {
         api: Api::Bosun,
         unknown: None,
         on_conflict: OnConflict::Reject,
-        guards: Guards::default(),
         actor: "admin".to_owned(),
     }
 }
@@ -413,6 +412,7 @@ steps:
         from: None,
         reason: None,
         actor: "admin".to_owned(),
+        key: None,
     };
     let refused = admit.retry(&retry(None)).await.unwrap_err().to_string();
     assert_eq!(refused, "nothing has failed in session 'night'; there is nothing to retry");

@@ -5,6 +5,7 @@
 //! No point is left out. How many there are depends a little on timing (reports that come together are read together), so a
 //! dry run counts them first, and runs whose point never came are ordinary sessions; some must be hit for the test to count.
 
+mod command;
 mod hand_over;
 mod process;
 mod tampered;

@@ -164,8 +164,7 @@ async fn a_spent_crash_budget_parks_the_session() {
     assert!(db::session::need_worker(&mut connection).await.unwrap().is_empty());
     assert!(app.machine.power_log().is_empty());
 
-    let request =
-        CommandRequest { kind: CommandKind::Resume, step: None, components: Vec::new(), reason: None };
+    let request = CommandRequest::plain(CommandKind::Resume);
     db::command::insert(&mut connection, &session, &request, "operator").await.unwrap();
     assert_eq!(app.drive(session, "fifth").await.unwrap(), Exit::Done);
     assert_well(&app, session, since).await;

@@ -300,10 +300,8 @@ pub async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Act
             continue;
         }
         let cancel = CommandRequest {
-            kind: CommandKind::Cancel,
-            step: None,
-            components: Vec::new(),
             reason: Some("the session was deleted".to_owned()),
+            ..CommandRequest::plain(CommandKind::Cancel)
         };
         db::command::insert(conn, &session.id, &cancel, &actor.0).await?;
     }

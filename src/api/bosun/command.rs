@@ -1,5 +1,7 @@
 //! `/bosun/v1/sessions/{name}/commands`: what operators ask of a session. Its writer obeys and answers with an event.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use axum::{
     extract::{Path, State},
     http::StatusCode,
@@ -19,9 +21,10 @@ use crate::{
         schema::{self, Field, Shape, optional, required, some_text, text},
         tenant::Tenant,
     },
-    db::{self, session::Session},
+    db::{self, command::CommandRow, session::Session},
     model::{
-        command::{CommandKind, CommandRequest},
+        command::{CommandKind, CommandRequest, Settings},
+        plan::{EdgeKind, Plan},
         session::SessionState,
         xname::{self, Xname},
     },
@@ -32,18 +35,26 @@ const NAMES_CHARS_MAX: usize = 500;
 
 const COMMAND: Shape = Shape::Named("CommandRequest", &Shape::Object(COMMAND_FIELDS));
 const COMMAND_FIELDS: &[Field] = &[
-    required("kind", &Shape::Word(&["pause", "resume", "cancel", "retry", "restart", "skip"])),
+    required("kind", &Shape::Word(&["pause", "resume", "cancel", "retry", "restart", "skip", "pass", "set"])),
+    optional("id", &Shape::Nullable(&some_text(64))),
     optional("step", &Shape::Nullable(&some_text(255))),
     optional("components", &Shape::List { min: 0, max: 200_000, item: &some_text(1_023) }),
     optional("from", &Shape::Nullable(&some_text(255))),
     optional("reason", &Shape::Nullable(&text(1_023))),
+    optional("now", &Shape::Boolean),
+    optional("thresholds", &Shape::Table(&Shape::Integer { min: 0, max: 100 })),
+    optional("timeouts", &Shape::Table(&some_text(63))),
 ];
+/// Longest time that a component may be given in a step.
+const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A command as it is written in a body: components by name, range, parent, group or NID, as in a limit.
 #[derive(Deserialize)]
 pub struct CommandBody {
     /// What is asked.
     pub kind: CommandKind,
+    /// The client's own name for this request: given twice, it is one command.
+    pub id: Option<String>,
     /// Of which step.
     pub step: Option<String>,
     /// For whom.
@@ -53,6 +64,32 @@ pub struct CommandBody {
     pub from: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Of a cancel: nothing is brought back.
+    #[serde(default)]
+    pub now: bool,
+    /// Of a set: per cent by boot set.
+    #[serde(default)]
+    pub thresholds: BTreeMap<String, u8>,
+    /// Of a set: durations as people write them, by step.
+    #[serde(default)]
+    pub timeouts: BTreeMap<String, String>,
+}
+
+impl CommandBody {
+    /// A command of the whole session.
+    pub fn plain(kind: CommandKind) -> Self {
+        Self {
+            kind,
+            id: None,
+            step: None,
+            components: Vec::new(),
+            from: None,
+            reason: None,
+            now: false,
+            thresholds: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
+        }
+    }
 }
 
 /// What is below `/bosun/v1`.
@@ -63,7 +100,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .answer(200, &Shape::Many(&answer::COMMAND))
             .errors(&[404]),
         Endpoint::post(path, order, "Ask something of a session")
-            .describe("Its worker obeys, and answers with an event.")
+            .describe("Its worker obeys, and answers with an event. A request with an `id` that was given before changes nothing, and is answered with what became of the first.")
             .body(&COMMAND)
             .answer(202, &answer::MESSAGE)
             .errors(&[404, 409, 422]),
@@ -116,9 +153,15 @@ pub async fn give(
 ) -> Result<String, ApiError> {
     let name = session.new.name.as_str();
     let mut conn = db::acquire(&state.pool).await?;
+    if let Some(key) = &body.id
+        && let Some(known) = db::command::by_key(&mut conn, &session.id, key).await?
+    {
+        return repeated(session, key, body.kind, &known);
+    }
+    may(session, &body)?;
     let step = step_of(&mut conn, session, body.step).await?;
     Ok(match body.kind {
-        CommandKind::Retry | CommandKind::Restart => {
+        CommandKind::Retry | CommandKind::Restart | CommandKind::Pass => {
             refuse_while_parked(&mut conn).await?;
             let retry = RetryRequest {
                 session: name.to_owned(),
@@ -128,12 +171,22 @@ pub async fn give(
                 from: step_of(&mut conn, session, body.from).await?,
                 reason: body.reason,
                 actor: actor.0,
+                key: body.id,
             };
             drop(conn);
+            if body.kind == CommandKind::Pass {
+                let passed = state.admit.pass(session, &retry).await?;
+                let step = retry.step.unwrap_or_default();
+                return Ok(format!("pass of {step} asked of session {name} for {}", counted(&passed.xnames)));
+            }
             let retried = state.admit.retry(&retry).await?;
             format!("session {name} goes on with {} that had failed", counted(&retried.xnames))
         }
         kind => {
+            let settings = match kind {
+                CommandKind::Set => settings(&mut conn, session, &body.thresholds, &body.timeouts).await?,
+                _ => Settings::default(),
+            };
             drop(conn);
             let chosen = match body.components.as_slice() {
                 [] => None,
@@ -141,11 +194,18 @@ pub async fn give(
             };
             let whom = chosen.as_ref().map(|chosen| format!(" for {}", counted(&chosen.xnames)));
             let components = chosen.map(|chosen| chosen.components).unwrap_or_default();
-            let request = CommandRequest { kind, step, components, reason: body.reason };
-            may(session, &request)?;
+            let request = CommandRequest {
+                step,
+                components,
+                reason: body.reason,
+                at_once: body.now,
+                settings,
+                ..CommandRequest::plain(kind)
+            };
             let mut conn = db::acquire(&state.pool).await?;
             if request.kind != CommandKind::Cancel || !db::staged::cancel(&mut conn, &session.id).await? {
-                db::command::insert(&mut conn, &session.id, &request, &actor.0).await?;
+                db::command::insert_once(&mut conn, &session.id, &request, &actor.0, body.id.as_deref())
+                    .await?;
             }
             let kind = json!(kind);
             let kind = kind.as_str().unwrap_or_default();
@@ -164,26 +224,130 @@ fn counted(xnames: &[Xname]) -> String {
     }
 }
 
+/// What is answered to a request that came before.
+fn repeated(session: &Session, key: &str, kind: CommandKind, known: &CommandRow) -> Result<String, ApiError> {
+    let word = |kind: CommandKind| json!(kind).as_str().unwrap_or_default().to_owned();
+    let (asked, name) = (word(known.command.request.kind), &session.new.name);
+    if known.command.request.kind != kind {
+        let detail = format!(
+            "the id '{key}' was given to session '{name}' before, for {asked}; give {} another one",
+            word(kind)
+        );
+        return Err(ApiError::conflict("The id of the command is taken", detail));
+    }
+    let became = known.answer.as_deref().unwrap_or("it is not obeyed yet");
+    Ok(format!("{asked} was asked of session {name} before, with the id {key}: {became}"))
+}
+
 /// What makes no sense where the session is.
-fn may(session: &Session, request: &CommandRequest) -> Result<(), ApiError> {
+fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
+    use CommandKind::{Cancel, Pass, Pause, Restart, Resume, Retry, Set, Skip};
     let name = &session.new.name;
     let no = |why: String| Err(ApiError::conflict("The command makes no sense now", why));
-    match (request.kind, session.state) {
+    let wrong = |why: &str| Err(ApiError::bad_request(why));
+    match (body.kind, session.state) {
+        (Skip, _) if body.step.is_none() && body.components.is_empty() => {
+            wrong("skip needs a step or components")
+        }
+        (Restart, _) if body.step.is_none() => wrong("restart needs a step"),
+        (Pass, _) if body.step.is_none() || body.components.is_empty() => {
+            wrong("pass needs a step and components")
+        }
+        (Pass, _) if body.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) => {
+            wrong("pass needs a reason: it is all that the history will know of what was not done")
+        }
+        (kind, _) if body.now && kind != Cancel => wrong("'now' is for cancel only"),
+        (kind, _) if kind != Set && !(body.thresholds.is_empty() && body.timeouts.is_empty()) => {
+            wrong("thresholds and timeouts are for set only")
+        }
+        (Retry | Restart | Pass, SessionState::Ended) => Ok(()),
+        (_, SessionState::Ended) if session.failed > 0 => no(format!(
+            "session '{name}' has ended; what failed in it goes on with: bosun session retry {name}"
+        )),
         (_, SessionState::Ended) => no(format!("session '{name}' has ended")),
-        (kind, SessionState::Running) if session.new.stage && kind != CommandKind::Cancel => {
+        (kind, SessionState::Running) if session.new.stage && kind != Cancel => {
             no(format!("session '{name}' is staged: nothing of it is done before it is applied"))
         }
-        (CommandKind::Resume, SessionState::Running | SessionState::Cancelling | SessionState::Waiting) => {
-            no(format!(
-                "session '{name}' is {}; only a paused, halted or stuck one goes on",
-                session.state.label()
-            ))
+        (Resume, state @ (SessionState::Running | SessionState::Cancelling | SessionState::Waiting)) => {
+            no(format!("session '{name}' is {}; only a paused, halted or stuck one goes on", state.label()))
         }
-        (CommandKind::Skip, _) if request.step.is_none() && request.components.is_empty() => {
-            Err(ApiError::bad_request("skip needs a step or components"))
-        }
+        (Pause | Retry | Restart | Pass | Set, SessionState::Cancelling) => no(format!(
+            "session '{name}' is being cancelled; when it has ended, what failed in it goes on with: \
+             bosun session retry {name}"
+        )),
+        (Pause | Retry | Restart | Pass | Set | Skip, SessionState::Waiting) => no(format!(
+            "session '{name}' waits to be admitted and has no plan yet; cancel it with: bosun session cancel {name}"
+        )),
         _ => Ok(()),
     }
+}
+
+/// What is to be changed of the plan, by whole names.
+async fn settings(
+    conn: &mut db::Connection,
+    session: &Session,
+    thresholds: &BTreeMap<String, u8>,
+    timeouts: &BTreeMap<String, String>,
+) -> Result<Settings, ApiError> {
+    if thresholds.is_empty() && timeouts.is_empty() {
+        return Err(ApiError::bad_request("set needs a threshold or a timeout"));
+    }
+    let plan = db::plan::outline(conn, &session.id).await?;
+    let standing = db::command::standing(conn, &session.id).await?.settings;
+    for boot_set in thresholds.keys().filter(|boot_set| !standing.thresholds.contains_key(*boot_set)) {
+        check_threshold(session, &plan, boot_set)?;
+    }
+    let mut timeouts_s = BTreeMap::new();
+    for (step, text) in timeouts {
+        let timeout = humantime::parse_duration(text).ok().filter(|timeout| {
+            (Duration::from_secs(1)..=TIMEOUT_MAX).contains(timeout) && timeout.subsec_nanos() == 0
+        });
+        let Some(timeout) = timeout else {
+            return Err(ApiError::bad_request(format!(
+                "'{text}' is no timeout for {step}; write whole seconds, minutes or hours, as in 90s or 30m, up to 7d"
+            )));
+        };
+        let names: Vec<&str> = plan.steps.iter().map(|row| row.name.as_str()).collect();
+        let meant: Vec<&str> = names.iter().copied().filter(|name| is_meant(name, step)).collect();
+        if meant.is_empty() {
+            return Err(no_such_step(session, step, &names));
+        }
+        timeouts_s.extend(meant.into_iter().map(|name| (name.to_owned(), timeout.as_secs())));
+    }
+    Ok(Settings { thresholds: thresholds.clone(), timeouts_s })
+}
+
+/// A share of a boot set can only be another one where something waits for a share of it.
+fn check_threshold(session: &Session, plan: &Plan, boot_set: &str) -> Result<(), ApiError> {
+    let name = &session.new.name;
+    let slices: Vec<&str> = plan.slices.iter().map(|slice| slice.boot_set.as_str()).collect();
+    if !slices.contains(&boot_set) {
+        let known = slices.join(", ");
+        let why = format!("session '{name}' has no boot set '{boot_set}'; it has {known}");
+        return Err(ApiError::bad_request(why));
+    }
+    let waits = plan.edges.iter().any(|edge| {
+        let slice = plan.steps[usize::try_from(edge.from.0).unwrap_or_default()].slice;
+        matches!(edge.kind, EdgeKind::Barrier { threshold_percent: 1.. })
+            && slices[usize::try_from(slice.0).unwrap_or_default()] == boot_set
+    });
+    if waits {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "nothing in session '{name}' waits for a share of boot set '{boot_set}'; thresholds are between boot sets \
+         with ordinals"
+    )))
+}
+
+/// Whether a step is called so, or every boot set calls it so.
+fn is_meant(name: &str, step: &str) -> bool {
+    name == step || name.rsplit_once('/').is_some_and(|(_, stem)| stem == step)
+}
+
+fn no_such_step(session: &Session, step: &str, known: &[&str]) -> ApiError {
+    let known = known.join(", ");
+    ApiError::bad_request(format!("session '{}' has no step '{step}'; it has {known}", session.new.name))
 }
 
 /// A step by its name, or by what every boot set calls it.
@@ -194,14 +358,9 @@ async fn step_of(
 ) -> Result<Option<String>, ApiError> {
     let Some(step) = step else { return Ok(None) };
     let steps = db::step::list(conn, &session.id).await?;
-    let is_meant = |name: &str| name == step || name.rsplit_once('/').is_some_and(|(_, stem)| stem == step);
-    if steps.iter().any(|row| is_meant(&row.name)) {
+    if steps.iter().any(|row| is_meant(&row.name, &step)) {
         return Ok(Some(step));
     }
     let known: Vec<_> = steps.iter().map(|row| row.name.as_str()).collect();
-    Err(ApiError::bad_request(format!(
-        "session '{}' has no step '{step}'; it has {}",
-        session.new.name,
-        known.join(", ")
-    )))
+    Err(no_such_step(session, &step, &known))
 }

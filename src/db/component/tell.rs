@@ -45,7 +45,8 @@ pub(super) async fn tell(conn: &mut Connection, news: &[News<'_>], actor: &str) 
     }
     for ((session, kind, reason), mut components) in told {
         components.sort_unstable();
-        let request = CommandRequest { kind, step: None, components, reason: reason.map(str::to_owned) };
+        let request =
+            CommandRequest { components, reason: reason.map(str::to_owned), ..CommandRequest::plain(kind) };
         command::insert(conn, &SessionId(session), &request, actor).await?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Commands of operators: read, understood, obeyed or refused with a reason.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
     model::{
         command::{Command, CommandKind, CommandRequest, PendingCommand},
         event::{EventKind, NewEvent},
-        plan::{Ordinal, StepNo},
+        plan::{Ordinal, SliceNo, Step, StepNo},
     },
     plan::flow::{Input, Output},
 };
@@ -65,51 +67,45 @@ impl Driver {
         if members.is_empty() && !request.components.is_empty() {
             return Err("none of the components named is in this session".to_owned());
         }
-        let step = match &request.step {
-            Some(name) => Some(self.step(name, &members)?),
-            None => None,
+        let steps = match &request.step {
+            Some(name) => self.steps(name, &members)?,
+            None => Vec::new(),
+        };
+        let of_a_step = |what: &str| match steps.is_empty() {
+            true => Err(format!("{what} needs the name of a step")),
+            false => Ok(steps.clone()),
         };
         Ok(match request.kind {
             CommandKind::Pause => Command::Pause,
             CommandKind::Resume => Command::Resume,
-            CommandKind::Cancel => Command::Cancel,
-            CommandKind::Retry => Command::Retry { members, from: step },
-            CommandKind::Restart => {
-                Command::Restart { step: step.ok_or("restart needs the name of a step")?, members }
-            }
-            CommandKind::Skip => Command::Skip { members, step },
+            CommandKind::Cancel => Command::Cancel { at_once: request.at_once },
+            CommandKind::Retry => Command::Retry { members, from: steps },
+            CommandKind::Restart => Command::Restart { steps: of_a_step("restart")?, members },
+            CommandKind::Skip => Command::Skip { members, steps },
+            CommandKind::Pass => Command::Pass { steps: of_a_step("pass")?, members },
+            CommandKind::Set => Command::Set(request.settings.clone()),
             CommandKind::Disable => Command::Disable { members },
             CommandKind::RetryPolicy => Command::RetryPolicy { members: Vec::new() },
         })
     }
 
-    /// The step of this name: `compute/power_off`, or `power_off` where only one boot set is meant.
-    fn step(&self, name: &str, members: &[Ordinal]) -> Result<StepNo, String> {
-        let slice = members.first().map(|ordinal| self.plan.members[ordinal.0 as usize].slice);
-        let matches = |step: &crate::model::plan::Step| {
+    /// The steps of this name: `compute/power_off`, or `power_off` in every boot set that has some of the members (all
+    /// of them where nobody is named).
+    fn steps(&self, name: &str, members: &[Ordinal]) -> Result<Vec<StepNo>, String> {
+        let slices: BTreeSet<SliceNo> =
+            members.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].slice).collect();
+        let is_meant = |step: &Step| {
             let short = step.name.rsplit('/').next() == Some(name);
-            step.name == name || (short && slice.is_none_or(|slice| slice == step.slice))
+            step.name == name || (short && (slices.is_empty() || slices.contains(&step.slice)))
         };
-        let found: Vec<usize> = self
-            .plan
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, step)| matches(step))
-            .map(|(index, _)| index)
-            .collect();
-        match found.as_slice() {
-            [one] => Ok(StepNo(*one as i16)),
-            [] => {
-                let names: Vec<&str> = self.plan.steps.iter().map(|step| step.name.as_str()).collect();
-                Err(format!("there is no step '{name}'; the steps are {}", names.join(", ")))
-            }
-            several => {
-                let names: Vec<&str> =
-                    several.iter().map(|index| self.plan.steps[*index].name.as_str()).collect();
-                Err(format!("'{name}' is the name of several steps; say one of {}", names.join(", ")))
-            }
+        let numbered = self.plan.steps.iter().zip(0..);
+        let found: Vec<StepNo> =
+            numbered.filter(|(step, _)| is_meant(step)).map(|(_, number)| StepNo(number)).collect();
+        if found.is_empty() {
+            let names: Vec<&str> = self.plan.steps.iter().map(|step| step.name.as_str()).collect();
+            return Err(format!("there is no step '{name}' for them; the steps are {}", names.join(", ")));
         }
+        Ok(found)
     }
 }
 

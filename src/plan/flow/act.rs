@@ -170,6 +170,7 @@ impl Flow {
             dead,
             find_at: None,
             find_asked: 0,
+            abort_at: Some(0),
         };
         self.effects.insert(effect, open);
         self.out.push(Output::Call { effect, step, rung, members });

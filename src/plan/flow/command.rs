@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Flow, Output,
+    Flow, Output, because,
     state::{Place, millis},
 };
 use crate::model::{
@@ -20,12 +20,14 @@ impl Flow {
         let (name, answer) = match command {
             Command::Pause => ("pause", self.pause(actor, &why)),
             Command::Resume => ("resume", self.resume(actor, &why)),
-            Command::Cancel => ("cancel", self.cancel(now, actor, &why)),
-            Command::Retry { members, from } => ("retry", self.retry(now, members, None, from, actor)),
-            Command::Restart { step, members } => {
-                ("restart", self.retry(now, members, Some(step), Some(step), actor))
+            Command::Cancel { at_once } => ("cancel", self.cancel(now, at_once, actor, &why)),
+            Command::Retry { members, from } => ("retry", self.retry(now, members, &[], &from, actor)),
+            Command::Restart { steps, members } => {
+                ("restart", self.retry(now, members, &steps, &steps, actor))
             }
-            Command::Skip { members, step } => ("skip", self.leave_out(now, members, step, actor, &why)),
+            Command::Skip { members, steps } => ("skip", self.leave_out(now, members, &steps, actor, &why)),
+            Command::Pass { steps, members } => ("pass", self.pass(now, &steps, members, actor, &why)),
+            Command::Set(settings) => ("set", self.set(&settings)),
             Command::Disable { members } => ("disable", self.disable(now, members, actor, &why)),
             Command::RetryPolicy { members } => ("retry_policy", self.limit_attempts(&members)),
         };
@@ -68,53 +70,8 @@ impl Flow {
         "its gates are open".to_owned()
     }
 
-    fn cancel(&mut self, now: Timestamp, actor: &str, why: &Option<String>) -> String {
-        match self.mode {
-            SessionState::Cancelling => return "it is being cancelled already".to_owned(),
-            SessionState::Ended => return "it is over; there is nothing to cancel".to_owned(),
-            _ => {}
-        }
-        let text = format!("by {actor}{}", because(why));
-        self.set_mode(SessionState::Cancelling, Some(format!("cancelled {text}")), Some(actor));
-        self.cancelled = true;
-        let outside = self.cancel_rest(now, &Reason::new(ReasonCode::Cancelled, text));
-        format!(
-            "{outside} components were not begun and are left as they are; those begun are brought to the end of power_on"
-        )
-    }
-
-    /// Nobody outside enters any more; those inside are brought to a defined end. Also what a resume of a cancelled
-    /// session begins with.
-    pub(super) fn cancel_rest(&mut self, now: Timestamp, reason: &Reason) -> usize {
-        let mut outside = 0;
-        for index in 0..self.components.len() {
-            let ordinal = Ordinal(index as u32);
-            if self.components[index].ended {
-                continue;
-            }
-            if self.components[index].is_inside() {
-                self.stop_watching(now, ordinal, reason);
-            } else {
-                outside += 1;
-                self.doom(now, ordinal, reason.clone());
-            }
-        }
-        outside
-    }
-
-    /// Past the gate and cancelled: what only waits (boot, configuration) is left out; power goes on to its end.
-    fn stop_watching(&mut self, now: Timestamp, ordinal: Ordinal, reason: &Reason) {
-        for step in self.way(ordinal) {
-            let watching =
-                !self.steps[step.0 as usize].acts() && self.cell(ordinal, step).place == Place::Underway;
-            if watching && !self.components[ordinal.0 as usize].ended {
-                self.skip(now, ordinal, step, reason.clone());
-            }
-        }
-    }
-
     /// Left out as soon as no effect covers it.
-    fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
+    pub(super) fn doom(&mut self, now: Timestamp, ordinal: Ordinal, reason: Reason) {
         if self.components[ordinal.0 as usize].ended || self.components[ordinal.0 as usize].is_out() {
             return;
         }
@@ -135,13 +92,19 @@ impl Flow {
         }
     }
 
+    /// The one of these steps that is of the component's slice.
+    pub(super) fn own(&self, steps: &[StepNo], ordinal: Ordinal) -> Option<StepNo> {
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        steps.iter().copied().find(|step| self.plan.steps[step.0 as usize].slice == slice)
+    }
+
     /// Sends failed components back. The claims were taken again before the command was written.
     fn retry(
         &mut self,
         now: Timestamp,
         members: Vec<Ordinal>,
-        failed_in: Option<StepNo>,
-        from: Option<StepNo>,
+        failed_in: &[StepNo],
+        from: &[StepNo],
         actor: &str,
     ) -> String {
         let chosen: Vec<Ordinal> = if members.is_empty() {
@@ -156,35 +119,51 @@ impl Flow {
         let mut sent = 0;
         for ordinal in chosen {
             let Some((at, code)) = self.failed_at(ordinal) else { continue };
-            let slice = self.plan.members[ordinal.0 as usize].slice;
-            let of_slice = |step: StepNo| self.plan.steps[step.0 as usize].slice == slice;
-            if failed_in.is_some_and(|step| step != at) || from.is_some_and(|step| !of_slice(step)) {
+            let own = self.own(from, ordinal);
+            if !failed_in.is_empty() && !failed_in.contains(&at) || !from.is_empty() && own.is_none() {
                 self.give_back(now, ordinal);
                 continue;
             }
             let again = self.plan.steps[at.0 as usize].again.as_ref().map(|again| again.from);
-            let to = match from {
+            let to = match own {
                 Some(from) => from,
                 None if code.is_the_services() => at,
                 None => again.unwrap_or(at),
             };
             // A retry never starts behind the step that failed.
-            let to = to.min(at);
-            self.components[ordinal.0 as usize].disturbances = 0;
-            self.components[ordinal.0 as usize].sent_back = 0;
-            let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
-            self.send_back(now, ordinal, at, to, reason);
+            self.retry_one(now, ordinal, at, to.min(at), actor);
             sent += 1;
         }
-        if sent > 0 && matches!(self.mode, SessionState::Stuck | SessionState::Ended) {
-            self.over = false;
-            self.set_mode(SessionState::Running, None, Some(actor));
+        if sent > 0 {
+            self.go_on(actor);
         }
         format!("{sent} components sent back")
     }
 
+    pub(super) fn retry_one(
+        &mut self,
+        now: Timestamp,
+        ordinal: Ordinal,
+        at: StepNo,
+        to: StepNo,
+        actor: &str,
+    ) {
+        self.components[ordinal.0 as usize].disturbances = 0;
+        self.components[ordinal.0 as usize].sent_back = 0;
+        let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
+        self.send_back(now, ordinal, at, to, reason);
+    }
+
+    /// Somebody is on the way again: a session that was stuck or over is neither.
+    pub(super) fn go_on(&mut self, actor: &str) {
+        if matches!(self.mode, SessionState::Stuck | SessionState::Ended) {
+            self.over = false;
+            self.set_mode(SessionState::Running, None, Some(actor));
+        }
+    }
+
     /// It was claimed again to be sent back, and is not: its end is released once more.
-    fn give_back(&mut self, now: Timestamp, ordinal: Ordinal) {
+    pub(super) fn give_back(&mut self, now: Timestamp, ordinal: Ordinal) {
         if self.components[ordinal.0 as usize].failed.is_some() {
             self.unend(ordinal);
             self.check_end(now, ordinal);
@@ -192,7 +171,7 @@ impl Flow {
     }
 
     /// Where and why a component failed; none if it did not.
-    fn failed_at(&self, ordinal: Ordinal) -> Option<(StepNo, ReasonCode)> {
+    pub(super) fn failed_at(&self, ordinal: Ordinal) -> Option<(StepNo, ReasonCode)> {
         let reason = self.components[ordinal.0 as usize].failed.as_ref()?;
         let way = self.topology.steps_of(self.plan.members[ordinal.0 as usize].slice);
         let at = way.iter().find(|step| self.cell(ordinal, **step).place == Place::Failed)?;
@@ -203,18 +182,20 @@ impl Flow {
         &mut self,
         now: Timestamp,
         members: Vec<Ordinal>,
-        step: Option<StepNo>,
+        steps: &[StepNo],
         actor: &str,
         why: &Option<String>,
     ) -> String {
         let reason = Reason::new(ReasonCode::SkippedByActor, format!("by {actor}{}", because(why)));
-        let chosen: Vec<Ordinal> = match (members.is_empty(), step) {
+        let mut chosen = match (members.is_empty(), steps.is_empty()) {
             (false, _) => members,
-            (true, Some(step)) => {
-                self.in_step(step).filter(|o| !self.cell(*o, step).place.is_settled()).collect()
-            }
-            (true, None) => return "nobody was named: nothing was skipped".to_owned(),
+            (true, false) => (0..self.components.len() as u32).map(Ordinal).collect(),
+            (true, true) => return "nobody was named: nothing was skipped".to_owned(),
         };
+        let is_before = |ordinal: &Ordinal| {
+            self.own(steps, *ordinal).is_some_and(|step| !self.cell(*ordinal, step).place.is_settled())
+        };
+        chosen.retain(|ordinal| steps.is_empty() || is_before(ordinal));
         let mut skipped = 0;
         for ordinal in chosen {
             if !self.components[ordinal.0 as usize].ended {
@@ -283,8 +264,4 @@ impl Flow {
             self.note(EventKind::Note, None, json!({ "received": received }));
         }
     }
-}
-
-fn because(why: &Option<String>) -> String {
-    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
 }

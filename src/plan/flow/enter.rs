@@ -112,7 +112,7 @@ impl Flow {
     }
 
     /// Puts a component in a settled place and takes it out of its effect.
-    fn settle(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, place: Place) {
+    pub(super) fn settle(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, place: Place) {
         self.stirred = true;
         self.leave(ordinal, step);
         self.put(ordinal, step, place);

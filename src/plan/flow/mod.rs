@@ -16,6 +16,8 @@
 //! one in `power_on` another Off), so repeating cannot make a second edge.
 
 mod act;
+mod cancel;
+mod change;
 mod command;
 mod count;
 mod enter;
@@ -36,7 +38,7 @@ use crate::model::{
     Timestamp,
     artifacts::BootToken,
     checkpoint::StepCounters,
-    command::Command,
+    command::{Command, Settings, Standing},
     component::Report,
     effect::{Effect, EffectNo, EffectState, RemoteRef},
     event::{EventKind, NewEvent},
@@ -68,6 +70,8 @@ pub enum Input {
         /// The answer.
         seen: Result<Vec<(Ordinal, Seen)>, CallError>,
     },
+    /// What came of a request to abort a call.
+    Aborted(EffectNo, Result<(), CallError>),
     /// Nodes reported.
     Reported(Vec<(Ordinal, Report)>),
     /// An operator asks.
@@ -129,6 +133,8 @@ pub enum Output {
     },
     /// Look for a lost call.
     Find(EffectNo),
+    /// Ask for the end of a call's transition.
+    Abort(EffectNo),
     /// Ask what became of these.
     Observe {
         /// The step.
@@ -176,6 +182,8 @@ pub struct Past {
     pub retry_policies: Vec<(Ordinal, u16)>,
     /// Whom another session still holds for it: nothing is begun with them, not even a look, until they are granted.
     pub awaited: Vec<Ordinal>,
+    /// What commands have left behind.
+    pub standing: Standing,
 }
 
 /// Intervals the flow keeps to; everything else is in the plan.
@@ -219,6 +227,9 @@ impl Default for Pace {
 /// The state machine of one session.
 pub struct Flow {
     plan: Arc<Plan>,
+    /// The plan as it was admitted, and what operators changed of it since.
+    frozen: Arc<Plan>,
+    settings: Settings,
     pace: Pace,
     topology: Topology,
     cells: Vec<Cell>,
@@ -232,6 +243,8 @@ pub struct Flow {
     mode: SessionState,
     /// An operator cancelled it.
     cancelled: bool,
+    /// And nothing is brought back.
+    at_once: bool,
     /// Components whose way has not ended (or whose end is not released yet).
     alive: usize,
     waves_alive: Vec<usize>,
@@ -313,6 +326,7 @@ impl Flow {
             Input::Answered(effect, answer) => self.answered(now, effect, answer),
             Input::Found(effect, answer) => self.found(now, effect, answer),
             Input::Saw { step, asked_at, seen } => self.saw(now, step, asked_at, seen),
+            Input::Aborted(effect, answer) => self.aborted(now, effect, answer),
             Input::Reported(reports) => self.reported(now, reports),
             Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
             Input::Wanted { by, members } => self.wanted(now, &by, &members),
@@ -334,6 +348,7 @@ impl Flow {
                 break;
             }
         }
+        self.abort_transitions(now);
         self.look(now);
         self.finish(now)
     }
@@ -351,7 +366,10 @@ impl Flow {
             outputs.push(Output::Release(released));
         }
         let is_act = |output: &Output| {
-            matches!(output, Output::Call { .. } | Output::Find(_) | Output::Observe { .. })
+            matches!(
+                output,
+                Output::Call { .. } | Output::Find(_) | Output::Abort(_) | Output::Observe { .. }
+            )
         };
         let mut later: Vec<Output> = Vec::new();
         for output in acts.drain(..) {
@@ -427,6 +445,10 @@ pub struct MemberView<'a> {
     pub noticed: bool,
     /// Its last report.
     pub reported: Option<&'a Report>,
+}
+
+fn because(why: &Option<String>) -> String {
+    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 fn sorted(mut fact: Fact) -> Fact {

@@ -223,6 +223,7 @@ impl Flow {
         if let Some((until, _)) = self.covered.first_key_value() {
             consider(*until);
         }
+        self.abort_at().into_iter().for_each(&mut consider);
         wake.map(|at| timestamp(at.max(millis(now))))
     }
 }

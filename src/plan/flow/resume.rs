@@ -18,7 +18,15 @@ use crate::model::{
 
 impl Flow {
     /// The session as its past left it. Nothing is done yet: [`Flow::start`] says what follows.
-    pub fn new(plan: Arc<Plan>, past: &Past, pace: Pace) -> Self {
+    pub fn new(frozen: Arc<Plan>, past: &Past, pace: Pace) -> Self {
+        let settings = past.standing.settings.clone();
+        let plan = if settings.is_empty() {
+            frozen.clone()
+        } else {
+            let mut plan = Plan::clone(&frozen);
+            plan.apply(&settings);
+            Arc::new(plan)
+        };
         let (topology, cells) = Topology::new(&plan);
         let members = plan.members.len();
         let waves = plan.slices.iter().map(|slice| slice.wave as usize + 1).max().unwrap_or(1);
@@ -45,6 +53,7 @@ impl Flow {
             images_tagged: BTreeMap::new(),
             mode,
             cancelled: mode == SessionState::Cancelling,
+            at_once: mode == SessionState::Cancelling && past.standing.at_once,
             alive: members,
             waves_alive,
             recheck_held: false,
@@ -57,6 +66,8 @@ impl Flow {
             reserved: BTreeMap::new(),
             covered: BTreeMap::new(),
             plan,
+            frozen,
+            settings,
         };
         flow.count_members();
         for fact in &past.facts {
@@ -302,6 +313,7 @@ impl Flow {
                 dead: millis(effect.dead_at),
                 find_at: None,
                 find_asked: 0,
+                abort_at: Some(0),
             };
             self.effects.insert(effect.no, open);
         } else if effect.state.is_open() && !(effect.state == EffectState::Lost && shape.lost == Lost::Repeat)

@@ -300,6 +300,8 @@ pub(super) struct OpenCall {
     pub find_at: Option<Millis>,
     /// When it was last looked for: only a question asked after its death says that it was never taken.
     pub find_asked: Millis,
+    /// When its end may be asked for (again), should the session be cancelled at once.
+    pub abort_at: Option<Millis>,
 }
 
 impl OpenCall {

@@ -148,11 +148,10 @@ async fn an_ended_session_goes_on_with_what_failed_if_it_is_free() {
     db::lease::release(&mut conn, &lease).await.unwrap();
 
     admit(&db.pool, "other", &members[2..]).await;
-    let retry =
-        CommandRequest { kind: CommandKind::Retry, step: None, components: ids.clone(), reason: None };
+    let retry = CommandRequest { components: ids.clone(), ..CommandRequest::plain(CommandKind::Retry) };
     let before = everything(&mut conn).await;
     let refused =
-        db::admission::readmit_failed(&db.pool, session, ids.clone(), retry.clone(), "me".to_owned())
+        db::admission::readmit_failed(&db.pool, session, ids.clone(), retry.clone(), "me".to_owned(), None)
             .await
             .unwrap();
     assert!(matches!(refused, Admitted::Claimed(holders) if holders[0].session == "other"));
@@ -160,7 +159,7 @@ async fn an_ended_session_goes_on_with_what_failed_if_it_is_free() {
 
     let two = ids[..2].to_vec();
     let admitted =
-        db::admission::readmit_failed(&db.pool, session, two, retry, "me".to_owned()).await.unwrap();
+        db::admission::readmit_failed(&db.pool, session, two, retry, "me".to_owned(), None).await.unwrap();
     assert_eq!(admitted, Admitted::Session(session));
     let shown = db::session::get_by_id(&mut conn, &session).await.unwrap();
     assert_eq!((shown.state, shown.outcome, shown.ended_at), (SessionState::Running, None, None));

@@ -142,7 +142,7 @@ async fn only_a_session_with_something_to_do_gets_a_worker() {
     );
     assert_eq!(db::session::need_worker(&mut conn).await.unwrap(), []);
 
-    let resume = CommandRequest { kind: CommandKind::Resume, step: None, components: vec![], reason: None };
+    let resume = CommandRequest::plain(CommandKind::Resume);
     let command = db::command::insert(&mut conn, &session, &resume, "me").await.unwrap();
     assert_eq!(db::session::need_worker(&mut conn).await.unwrap().len(), 1);
     let lease = take(&mut conn, &session, "b").await;

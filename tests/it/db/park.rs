@@ -21,7 +21,7 @@ async fn only_sessions_without_a_worker_are_parked_and_their_commands_are_answer
     take(&mut conn, &alive, "a").await;
     let zombie = take(&mut conn, &dead, "b").await;
     lease::expire(&mut conn, &dead, zombie.epoch()).await.unwrap();
-    let cancel = CommandRequest { kind: CommandKind::Cancel, step: None, components: vec![], reason: None };
+    let cancel = CommandRequest::plain(CommandKind::Cancel);
     let command = db::command::insert(&mut conn, &dead, &cancel, "me").await.unwrap();
 
     db::service_life::touch(&mut conn).await.unwrap();

@@ -93,8 +93,7 @@ async fn everything_a_checkpoint_writes_is_refused() {
     let app = lane::app(&lane::settings(3)).await;
     let session = app.admit("reboot", "refused").await;
     let mut connection = db::acquire(&app.database.pool).await.unwrap();
-    let request =
-        CommandRequest { kind: CommandKind::Pause, step: None, components: Vec::new(), reason: None };
+    let request = CommandRequest::plain(CommandKind::Pause);
     let command = db::command::insert(&mut connection, &session, &request, "operator").await.unwrap();
     let zombie = take(&mut connection, session, "first").await;
     db::lease::expire(&mut connection, &session, zombie.epoch()).await.unwrap();

@@ -46,6 +46,8 @@ pub fn name(kind: CommandKind) -> &'static str {
         CommandKind::Retry => "retry",
         CommandKind::Restart => "restart",
         CommandKind::Skip => "skip",
+        CommandKind::Pass => "pass",
+        CommandKind::Set => "set",
         CommandKind::Disable => "disable",
         CommandKind::RetryPolicy => "retry policy",
     }
@@ -149,6 +151,12 @@ async fn confirm(
                 }
                 @if is_final {
                     div.field {
+                        label {
+                            input type="checkbox" name="now" value="yes";
+                            " At once: bring nothing back. The end of the session names whom it leaves off."
+                        }
+                    }
+                    div.field {
                         label for="confirmed" { "To confirm, type the session's name: " code { (session.new.name) } }
                         input #confirmed name="confirmed" required autocomplete="off" spellcheck="false"
                             data-must-be=(session.new.name);
@@ -228,11 +236,10 @@ async fn order(
         );
     }
     let body = CommandBody {
-        kind,
         step: form.text("step").map(str::to_owned),
-        components: Vec::new(),
-        from: None,
         reason: form.text("reason").map(|reason| reason.chars().take(1_000).collect()),
+        now: kind == CommandKind::Cancel && form.text("now").is_some(),
+        ..CommandBody::plain(kind)
     };
     give(&state, &session, body, actor).await?;
     Ok(Redirect::to(&format!("/ui/sessions/{id}?said={}", name(kind))))

@@ -10,7 +10,7 @@ use super::{
     super::{Flow, Input, Output, Pace, Past, state::millis},
     BEGIN, SECOND, at,
     ledger::Ledger,
-    world::{Nature, World, service},
+    world::{Nature, World},
 };
 use crate::model::{
     command::Command,
@@ -18,7 +18,6 @@ use crate::model::{
     plan::{Ordinal, Plan, StepNo},
     result::PastFact,
     session::{Outcome, SessionState},
-    verb::{CallError, OpenEffect},
 };
 
 /// What is asked from outside.
@@ -49,7 +48,7 @@ pub struct Script {
 }
 
 #[derive(Debug, Clone)]
-enum Event {
+pub enum Event {
     /// Comes in, unless the worker that asked is dead.
     Input(u32, Input),
     /// A call reaches its service; the worker that would see its answer, if one would.
@@ -78,13 +77,13 @@ pub struct Driver {
     pub outcome: Option<Outcome>,
     /// What was called: (when, verb, rung, whom).
     pub calls: Vec<(i64, &'static str, u8, Vec<Ordinal>)>,
-    script: Script,
+    pub script: Script,
     tape: VecDeque<u8>,
     wanted: Vec<Ordinal>,
     queue: BTreeMap<(i64, u32), Event>,
     queued: u32,
     wake: Option<i64>,
-    epoch: u32,
+    pub epoch: u32,
     seq: i64,
     batches: usize,
     until_kill: Option<(u8, u8)>,
@@ -135,11 +134,11 @@ impl Driver {
         Past { effects: self.effects.values().cloned().collect(), ..self.past.clone() }
     }
 
-    fn chance(&mut self) -> u8 {
+    pub fn chance(&mut self) -> u8 {
         self.tape.pop_front().unwrap_or(0)
     }
 
-    fn queue(&mut self, at: i64, event: Event) {
+    pub fn queue(&mut self, at: i64, event: Event) {
         self.queued += 1;
         self.queue.insert((at.max(self.now), self.queued), event);
     }
@@ -166,8 +165,10 @@ impl Driver {
             assert!(self.flow.rests(), "it rests with something under way: {:?}", self.flow.counters());
             let command = match self.flow.mode() {
                 SessionState::Paused | SessionState::Stuck => Command::Resume,
-                SessionState::Halted if patience < 3 => Command::Retry { members: Vec::new(), from: None },
-                SessionState::Halted => Command::Cancel,
+                SessionState::Halted if patience < 3 => {
+                    Command::Retry { members: Vec::new(), from: Vec::new() }
+                }
+                SessionState::Halted => Command::Cancel { at_once: false },
                 mode => panic!("it stands still, {mode:?}: {:?}", self.flow.counters()),
             };
             assert!(patience < 6, "nothing helps");
@@ -187,7 +188,7 @@ impl Driver {
     }
 
     /// Lets the next thing happen; false if there is none.
-    fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         let next = [self.queue.keys().next().map(|(at, _)| *at), self.wake, self.world.next()];
         let Some(next) = next.into_iter().flatten().min() else { return false };
         self.now = self.now.max(next);
@@ -226,8 +227,15 @@ impl Driver {
     }
 
     pub fn order(&mut self, order: Order) {
-        if let Order::Command(Command::Retry { members, .. } | Command::Restart { members, .. }) = &order {
-            self.claim_failed(members);
+        match &order {
+            Order::Command(Command::Retry { members, .. } | Command::Restart { members, .. }) => {
+                self.claim_failed(members);
+            }
+            // Nobody passes without being named.
+            Order::Command(Command::Pass { members, .. }) if !members.is_empty() => {
+                self.claim_failed(members)
+            }
+            _ => {}
         }
         let input = match order.clone() {
             Order::Command(command) => Input::Command { command, actor: "somebody".to_owned(), reason: None },
@@ -284,9 +292,24 @@ impl Driver {
             return self.restart();
         }
         self.judge_before(&outputs, judges);
+        if let Some(Order::Command(command)) = &order {
+            self.judge_command(&outputs, command);
+        }
+        match order {
+            Some(Order::Command(Command::Set(settings))) => self.past.standing.settings.merge(&settings),
+            Some(Order::Command(Command::Cancel { at_once })) => self.past.standing.at_once |= at_once,
+            _ => {}
+        }
         self.store(&outputs);
         let changes = |output: &Output| {
-            !matches!(output, Output::Observe { .. } | Output::Find(_) | Output::Wake(_) | Output::Event(_))
+            !matches!(
+                output,
+                Output::Observe { .. }
+                    | Output::Find(_)
+                    | Output::Abort(_)
+                    | Output::Wake(_)
+                    | Output::Event(_)
+            )
         };
         if self.outcome.is_none() && outputs.iter().any(changes) {
             self.judge_state(&self.flow);
@@ -294,7 +317,10 @@ impl Driver {
         self.wake = None;
         let mut left = dies.map_or(usize::MAX, |how| usize::from(how) - 1);
         for output in outputs {
-            let is_act = matches!(output, Output::Call { .. } | Output::Find(_) | Output::Observe { .. });
+            let is_act = matches!(
+                output,
+                Output::Call { .. } | Output::Find(_) | Output::Abort(_) | Output::Observe { .. }
+            );
             if is_act && left == 0 {
                 break;
             }
@@ -302,6 +328,7 @@ impl Driver {
             match output {
                 Output::Call { effect, step, rung, members } => self.call(effect, step, rung, members),
                 Output::Find(effect) => self.find(effect),
+                Output::Abort(effect) => self.abort(effect),
                 Output::Observe { step, members, effects } => self.observe(step, &members, &effects),
                 Output::Wake(wake) => self.wake = Some(millis(wake) - BEGIN),
                 _ => {}
@@ -371,6 +398,16 @@ impl Driver {
         }
     }
 
+    /// The worker is gone between two inputs.
+    pub fn die(&mut self) {
+        self.restart();
+    }
+
+    /// Asks something at a second.
+    pub fn order_at(&mut self, second: u16, order: Order) {
+        self.queue(i64::from(second) * SECOND, Event::Order(order));
+    }
+
     /// The worker is gone; another one reads what is stored.
     fn restart(&mut self) {
         self.until_kill = self.script.kills.pop();
@@ -396,92 +433,19 @@ impl Driver {
 
     /// An ended session is tried again: admission sets it running.
     pub fn retry_ended(&mut self) {
+        self.reopen(Command::Retry { members: Vec::new(), from: Vec::new() });
+    }
+
+    /// The same with what is asked of those who failed.
+    pub fn reopen(&mut self, command: Command) {
         self.claim_failed(&[]);
+        self.past.standing.at_once = false;
         self.past.state = Some(SessionState::Running);
         self.outcome = None;
         self.epoch += 1;
         self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
-        let command = Command::Retry { members: Vec::new(), from: None };
         let retry = Input::Command { command, actor: "somebody".to_owned(), reason: None };
         let outputs = self.flow.start_with(at(self.now), [retry]);
         self.carry_out(outputs, false, None);
-    }
-
-    fn is_down(&self, step: StepNo) -> bool {
-        let asked = service(&self.plan, step.0 as usize);
-        let down = |from: u16, length: u16| {
-            (i64::from(from) * SECOND..(i64::from(from) + i64::from(length)) * SECOND).contains(&self.now)
-        };
-        self.script.outages.iter().any(|(service, from, length)| *service == asked && down(*from, *length))
-    }
-
-    fn call(&mut self, effect: EffectNo, step: StepNo, rung: u8, members: Vec<Ordinal>) {
-        let verb = self.plan.steps[step.0 as usize].verb.clone();
-        self.calls.push((self.now, verb.name(), rung, members.clone()));
-        let (fate, delay) = (self.chance(), i64::from(self.chance()));
-        let transient = CallError::Transient { service: "it", text: "503".to_owned(), retry_after: None };
-        let lost = CallError::Lost { service: "it", text: "504".to_owned() };
-        let poisons = |ordinal: &&Ordinal| self.world.nodes[ordinal.0 as usize].nature.poisons;
-        let poisoned = members.iter().find(poisons).filter(|_| verb.name() == "set_boot_parameters");
-        let named = members.iter().take(usize::from(delay > 128)).copied().collect();
-        let text = "no".to_owned();
-        let error = match fate {
-            _ if self.is_down(step) => transient,
-            _ if poisoned.is_some() => CallError::Rejected { text, named: Vec::new() },
-            0..=199 => {
-                let land = Event::Land { effect, step, rung, members, asker: Some(self.epoch) };
-                return self.queue(self.now + 20 + delay * 5, land);
-            }
-            200..=219 => transient,
-            220..=229 => CallError::TooLarge,
-            230..=241 => {
-                let land = Event::Land { effect, step, rung, members, asker: None };
-                self.queue(self.now + delay * 55, land);
-                lost
-            }
-            242..=250 => lost,
-            251.. => CallError::Rejected { text, named },
-        };
-        let answer = Input::Answered(effect, Err(error));
-        self.queue(self.now + 50 + (delay % 16) * 600, Event::Input(self.epoch, answer));
-    }
-
-    fn land(&mut self, effect: EffectNo, step: StepNo, rung: u8, members: &[Ordinal], asker: Option<u32>) {
-        let pace = self.chance();
-        let verb = self.plan.steps[step.0 as usize].verb.clone();
-        let answer = self.world.act(self.now, &verb, effect.0, rung, members, pace);
-        if let Some(asker) = asker {
-            let delay = i64::from(self.chance()) * 10;
-            let input = Input::Answered(effect, Ok(answer));
-            self.queue(self.now + 10 + delay, Event::Input(asker, input));
-        }
-    }
-
-    fn ask<T>(&mut self, step: StepNo, answer: T) -> (i64, Result<T, CallError>) {
-        let (fate, delay) = (self.chance(), i64::from(self.chance()) * 10);
-        let fails = self.is_down(step) || fate >= 230;
-        let error = CallError::Transient { service: "it", text: "503".to_owned(), retry_after: None };
-        (self.now + 10 + delay, if fails { Err(error) } else { Ok(answer) })
-    }
-
-    fn find(&mut self, effect: EffectNo) {
-        let step = self.effects[&effect].step;
-        let (when, answer) = self.ask(step, self.world.find(effect.0));
-        self.queue(when, Event::Input(self.epoch, Input::Found(effect, answer)));
-    }
-
-    fn observe(&mut self, step: StepNo, members: &[Ordinal], open: &[OpenEffect]) {
-        let verb = self.plan.steps[step.0 as usize].verb.clone();
-        let unseen = self.chance();
-        let seen = members.iter().filter(|ordinal| unseen < 200 || ordinal.0 as u8 % 4 != unseen % 4);
-        let seen = seen.map(|ordinal| {
-            let view = self.flow.member(step, *ordinal);
-            let since = millis(view.since);
-            (*ordinal, self.world.look(self.now, &verb, ordinal.0 as usize, open, since, view.noticed))
-        });
-        let seen: Vec<_> = seen.collect();
-        let asked_at = at(self.now);
-        let (when, seen) = self.ask(step, seen);
-        self.queue(when, Event::Input(self.epoch, Input::Saw { step, asked_at, seen }));
     }
 }

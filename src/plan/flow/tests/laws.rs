@@ -9,8 +9,9 @@ use super::{
     driver::Driver,
 };
 use crate::model::{
+    command::Command,
     effect::{Effect, EffectState},
-    plan::{EdgeKind, Ordinal, StepNo},
+    plan::{EdgeKind, Ordinal, Plan, StepNo},
     reason::ReasonCode,
     result::FactKind,
     session::SessionState,
@@ -56,6 +57,40 @@ impl Driver {
                     assert!(!self.past.opened.contains(edge), "barrier {edge} opened twice")
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Before what an operator asked for is stored: only those meant are touched, and of what they are through only what
+    /// lies behind the step that they are sent to.
+    pub fn judge_command(&self, outputs: &[Output], command: &Command) {
+        let (members, steps, passes) = match command {
+            Command::Retry { members, .. } => (members, None, false),
+            Command::Restart { members, steps } => (members, Some(steps), false),
+            Command::Pass { members, steps } => (members, Some(steps), true),
+            _ => return,
+        };
+        let facts = outputs.iter().filter_map(|output| match output {
+            Output::Record(facts) => Some(facts),
+            _ => None,
+        });
+        for fact in facts.flatten() {
+            let code = fact.reason.as_ref().map(|reason| reason.code);
+            let by_operator = matches!(code, Some(ReasonCode::RetriedByActor | ReasonCode::PassedByActor));
+            for ordinal in fact.members.iter().filter(|_| by_operator) {
+                assert!(
+                    passes || members.is_empty() || members.contains(ordinal),
+                    "{ordinal:?} was not meant"
+                );
+                assert!(!passes || members.contains(ordinal), "{ordinal:?} was not meant to pass");
+                assert!(steps.is_none_or(|steps| steps.contains(&fact.step)), "not of this step: {fact:?}");
+                let became = self.ledger.entry(*ordinal).became.get(&fact.step);
+                if fact.kind == FactKind::SentBack {
+                    assert_eq!(became, Some(&FactKind::Failed), "{ordinal:?} had not failed: {fact:?}");
+                    assert!(fact.sent_to.is_some_and(|to| to <= fact.step), "sent ahead: {fact:?}");
+                } else {
+                    assert_ne!(became, Some(&FactKind::Succeeded), "{ordinal:?} was through: {fact:?}");
+                }
             }
         }
     }
@@ -112,7 +147,9 @@ impl Driver {
     }
 
     fn judge_open(&self, edge: usize) {
-        let edge = &self.plan.edges[edge];
+        let mut plan = Plan::clone(&self.plan);
+        plan.apply(&self.past.standing.settings);
+        let edge = &plan.edges[edge];
         let EdgeKind::Barrier { threshold_percent } = edge.kind else { panic!("{edge:?} is no barrier") };
         let (meant, through, unsettled) = self.ledger.tally(edge.from);
         assert_eq!(unsettled, 0, "the barrier of {edge:?} opened too early");
@@ -131,6 +168,8 @@ impl Driver {
         assert!(!entry.is_out(), "{ordinal:?} is out, but {name} is called");
         assert!(self.past.claimed.contains(&ordinal), "{ordinal:?} is not held, but {name} is called");
         assert_ne!(self.past.state, Some(SessionState::Stuck), "{name} is called by a stuck session");
+        let at_once = self.past.state == Some(SessionState::Cancelling) && self.past.standing.at_once;
+        assert!(!at_once, "{name} is called by a session that was cancelled at once");
         for (index, edge) in self.plan.edges.iter().enumerate() {
             if edge.to == step && matches!(edge.kind, EdgeKind::Barrier { .. }) {
                 assert!(self.past.opened.contains(&index), "{ordinal:?} went through the barrier of {name}");

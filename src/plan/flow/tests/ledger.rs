@@ -87,7 +87,8 @@ impl Ledger {
         let cycles = behind.iter().any(off);
         let inspects = matches!(self.plan.steps[to.0 as usize].verb, Verb::Inspect { .. });
         let entry = &mut self.entries[ordinal.0 as usize];
-        entry.became.retain(|step, kind| *kind == FactKind::Succeeded && !behind.contains(step));
+        let is_through = |kind: &FactKind| matches!(kind, FactKind::Succeeded | FactKind::Passed);
+        entry.became.retain(|step, kind| is_through(kind) && !behind.contains(step));
         entry.run += 1;
         entry.sent_back = seq;
         if fact.reason.as_ref().is_some_and(|reason| reason.code == ReasonCode::RetriedByActor) {
@@ -102,6 +103,9 @@ impl Ledger {
 
     /// Whether the step is meant for the component, as far as that is decided.
     pub fn is_meant(&self, ordinal: Ordinal, step: StepNo) -> Option<bool> {
+        if self.entry(ordinal).became.get(&step) == Some(&FactKind::Passed) {
+            return Some(false);
+        }
         let decision = self.entry(ordinal).decision;
         let any = |of: &[Decision]| decision.map(|decision| of.contains(&decision));
         let conditions = &self.plan.steps[step.0 as usize].when;
@@ -127,6 +131,7 @@ impl Ledger {
     /// Succeeded, or passed with all it needs through.
     fn is_through(&self, ordinal: Ordinal, step: StepNo) -> bool {
         match self.entry(ordinal).became.get(&step) {
+            Some(FactKind::Passed) => self.is_reached(ordinal, step),
             Some(kind) => *kind == FactKind::Succeeded,
             None => self.is_meant(ordinal, step) == Some(false) && self.is_reached(ordinal, step),
         }

@@ -6,6 +6,7 @@ mod inputs;
 mod laws;
 mod ledger;
 mod properties;
+mod services;
 mod stories;
 mod world;
 

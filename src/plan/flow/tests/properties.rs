@@ -1,5 +1,7 @@
 //! Every run of every session keeps the laws, whatever the services, the nodes, the operators and death do.
 
+use std::collections::BTreeMap;
+
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
     world::Nature,
 };
 use crate::model::{
-    command::Command,
+    command::{Command, Settings},
     plan::{Ordinal, StepNo},
 };
 
@@ -32,16 +34,26 @@ fn whom() -> impl Strategy<Value = Vec<Ordinal>> {
 }
 
 fn order() -> impl Strategy<Value = Order> {
-    let step = || (0..8_i16).prop_map(StepNo);
+    let step = || (0..16_i16).prop_map(StepNo);
+    let boot_set = || prop_oneof![Just("compute"), Just("gateways")];
     prop_oneof![
         2 => Just(Order::Command(Command::Pause)),
         2 => Just(Order::Command(Command::Resume)),
-        1 => Just(Order::Command(Command::Cancel)),
-        2 => (whom(), proptest::option::of(step()))
+        1 => any::<bool>().prop_map(|at_once| Order::Command(Command::Cancel { at_once })),
+        2 => (whom(), vec(step(), 0..2))
             .prop_map(|(members, from)| Order::Command(Command::Retry { members, from })),
-        1 => (whom(), step()).prop_map(|(members, step)| Order::Command(Command::Restart { step, members })),
-        1 => (whom(), proptest::option::of(step()))
-            .prop_map(|(members, step)| Order::Command(Command::Skip { members, step })),
+        1 => (whom(), vec(step(), 1..3))
+            .prop_map(|(members, steps)| Order::Command(Command::Restart { steps, members })),
+        1 => (whom(), vec(step(), 0..2))
+            .prop_map(|(members, steps)| Order::Command(Command::Skip { members, steps })),
+        2 => (whom(), vec(step(), 1..3))
+            .prop_map(|(members, steps)| Order::Command(Command::Pass { steps, members })),
+        1 => (boot_set(), 0..101_u8, step(), 1..7_200_u64).prop_map(|(boot_set, percent, step, seconds)| {
+            // The step's number stands for its name until the plan is known.
+            let timeouts_s = BTreeMap::from([(step.0.to_string(), seconds)]);
+            let thresholds = BTreeMap::from([(boot_set.to_owned(), percent)]);
+            Order::Command(Command::Set(Settings { thresholds, timeouts_s }))
+        }),
         1 => whom().prop_map(Order::Wanted),
         1 => whom().prop_map(Order::Given),
         1 => Just(Order::Parked),
@@ -119,7 +131,8 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
                 | Order::Command(
                     Command::Retry { members: whom, .. }
                     | Command::Restart { members: whom, .. }
-                    | Command::Skip { members: whom, .. },
+                    | Command::Skip { members: whom, .. }
+                    | Command::Pass { members: whom, .. },
                 ) => whom.retain(|ordinal| ordinal.0 < members),
                 Order::Command(_) | Order::Parked => {}
             }
@@ -148,13 +161,22 @@ proptest! {
         let plan = plan(case.operation, case.layout, case.script.natures.len() as u32);
         let mut script = case.script;
         for (_, order) in &mut script.orders {
-            if let Order::Command(
-                Command::Retry { from: Some(step), .. }
-                | Command::Restart { step, .. }
-                | Command::Skip { step: Some(step), .. },
-            ) = order
-            {
-                step.0 %= plan.steps.len() as i16;
+            let of_plan = |step: &StepNo| StepNo(step.0 % plan.steps.len() as i16);
+            match order {
+                Order::Command(
+                    Command::Retry { from: steps, .. }
+                    | Command::Restart { steps, .. }
+                    | Command::Skip { steps, .. }
+                    | Command::Pass { steps, .. },
+                ) => *steps = steps.iter().map(of_plan).collect(),
+                Order::Command(Command::Set(settings)) => {
+                    let named = |(number, seconds): (&String, &u64)| {
+                        let step = of_plan(&StepNo(number.parse().unwrap()));
+                        (plan.steps[step.0 as usize].name.clone(), *seconds)
+                    };
+                    settings.timeouts_s = settings.timeouts_s.iter().map(named).collect();
+                }
+                _ => {}
             }
         }
         let mut driver = Driver::new(plan, script);

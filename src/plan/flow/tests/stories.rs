@@ -7,8 +7,8 @@ use super::{
     world::Nature,
 };
 use crate::model::{
-    command::Command,
-    plan::{Ordinal, Plan, StepNo},
+    command::{Command, Settings},
+    plan::{EdgeKind, Ordinal, Plan, StepNo},
     reason::ReasonCode,
     result::FactKind,
     session::{Outcome, SessionState},
@@ -187,7 +187,7 @@ fn paused_before_it_began_it_touches_nobody() {
 fn cancelled_it_leaves_nobody_dark() {
     // The first is off by then; the second is still held by somebody else and past its gate; nobody waits for boots.
     let natures = vec![on(), Nature { reserved: 3, ..on() }];
-    let orders = at_second(10, Command::Cancel);
+    let orders = at_second(10, Command::Cancel { at_once: false });
     let mut driver = scripted("reboot", Layout::One, Script { natures, orders, ..Script::default() });
     assert_eq!(driver.drive_to_end(), Outcome::Cancelled);
     assert!(driver.world.nodes.iter().all(|node| node.on));
@@ -203,7 +203,7 @@ fn cancelled_behind_a_barrier_that_cannot_open_it_leaves_nobody_dark() {
     driver.drive();
     assert_eq!(driver.flow.mode(), SessionState::Halted);
     assert!(!driver.world.nodes[0].on, "it waits for the gateways");
-    driver.order(Order::Command(Command::Cancel));
+    driver.order(Order::Command(Command::Cancel { at_once: false }));
     assert_eq!(driver.drive_to_end(), Outcome::Cancelled);
     assert!(driver.world.nodes.iter().all(|node| node.on));
 }
@@ -214,7 +214,7 @@ fn a_halted_session_runs_again_when_those_who_failed_are_sent_back() {
     let mut driver = drive("reboot", Layout::Ordered, vec![on(), on(), hangs.clone(), hangs]);
     driver.drive();
     assert_eq!(driver.flow.mode(), SessionState::Halted);
-    driver.order(Order::Command(Command::Retry { members: Vec::new(), from: None }));
+    driver.order(Order::Command(Command::Retry { members: Vec::new(), from: Vec::new() }));
     assert_eq!(driver.flow.mode(), SessionState::Running);
     assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
     assert_eq!(driver.world.nodes[0].rises, 1, "those who waited were not cycled again");
@@ -237,7 +237,7 @@ fn sent_back_to_be_powered_on_once_more_its_old_report_proves_nothing() {
     // Booted and reported, but misconfigured; sent back while power control is away, so that its On has to wait.
     let natures = vec![Nature { misconfigured: true, ..Nature::default() }, Nature { strange: true, ..on() }];
     let from = step(&plan("boot", Layout::One, 2), "compute/set_boot_parameters");
-    let orders = at_second(400, Command::Retry { members: Vec::new(), from: Some(from) });
+    let orders = at_second(400, Command::Retry { members: Vec::new(), from: vec![from] });
     let outages = vec![("pcs", 1, 600)];
     let script = Script { natures, orders, outages, ..Script::default() };
     let mut driver = scripted("boot", Layout::One, script);
@@ -304,6 +304,153 @@ fn a_stuck_session_gives_away_what_is_wanted_and_does_nothing_else() {
     assert_eq!(driver.called("power_off"), [[0, 1]], "nobody was forced off");
     assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
     assert_eq!(driver.called("power_off"), [vec![0, 1], vec![1]]);
+}
+
+#[test]
+fn one_of_an_earlier_wave_that_is_retried_closes_the_gate_of_the_next_also_for_a_new_worker() {
+    // The first wave fails at once: BSS refuses it. The retry comes while the second is at its boot parameters.
+    let natures = vec![
+        Nature { poisons: true, ..Nature::default() },
+        Nature { poisons: true, ..Nature::default() },
+        Nature::default(),
+        Nature::default(),
+    ];
+    let retry = || Command::Retry { members: Vec::new(), from: Vec::new() };
+    for second in 0..60 {
+        for kills in [vec![], vec![(2, 1), (0, 1), (3, 2), (1, 1), (0, 2), (2, 1)]] {
+            let orders = at_second(second, retry());
+            let script = Script { natures: natures.clone(), orders, kills, ..Script::default() };
+            let mut driver = scripted("reboot", Layout::Waves, script);
+            assert_eq!(driver.drive_to_end(), Outcome::Partial, "retried after {second} s");
+            assert!(driver.world.nodes[2..].iter().all(|node| node.rises == 1));
+        }
+    }
+}
+
+#[test]
+fn who_is_let_pass_counts_as_through_and_no_call_is_made_for_it() {
+    // Neither boots what it should; one of them is let pass while it waits, the other one after it has failed.
+    let strange = || Nature { strange: true, ..Nature::default() };
+    let natures = vec![Nature::default(), strange(), strange()];
+    let mut driver = scripted("boot", Layout::One, Script { natures, ..Script::default() });
+    let booted = step(&driver.plan, "compute/await_boot");
+    let pass =
+        |ordinal| Order::Command(Command::Pass { steps: vec![booted], members: vec![Ordinal(ordinal)] });
+    while driver.flow.counters()[booted.0 as usize].in_flight < 3 {
+        assert!(driver.step(), "they never wait for their boot");
+    }
+    driver.order(pass(1));
+    let passed = ("compute/await_boot", 1, Some(ReasonCode::PassedByActor));
+    assert_eq!(driver.facts(1, FactKind::Passed), [passed]);
+    assert_eq!(driver.drive_to_end(), Outcome::Partial);
+    assert_eq!(driver.failure(2), Some(ReasonCode::BootTimeout));
+    let counts = driver.flow.counts();
+    assert_eq!((counts.succeeded, counts.failed), (2, 1));
+    let (calls, boots) = (driver.calls.len(), driver.world.nodes[2].rises);
+
+    driver.reopen(Command::Pass { steps: vec![booted], members: vec![Ordinal(2)] });
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    assert_eq!(driver.facts(2, FactKind::Passed).len(), 1);
+    assert_eq!(driver.facts(2, FactKind::Succeeded).last().unwrap().0, "compute/await_configuration");
+    assert_eq!((driver.calls.len(), driver.world.nodes[2].rises), (calls, boots), "nothing was done");
+}
+
+#[test]
+fn nobody_passes_under_a_call_nor_what_decides() {
+    let mut driver =
+        scripted("reboot", Layout::One, Script { natures: vec![on(), on()], ..Script::default() });
+    let off = step(&driver.plan, "compute/power_off");
+    while driver.called("power_off").is_empty() {
+        assert!(driver.step());
+    }
+    let everybody = || vec![Ordinal(0), Ordinal(1)];
+    driver.order(Order::Command(Command::Pass { steps: vec![off], members: everybody() }));
+    driver.order(Order::Command(Command::Pass { steps: vec![StepNo(0)], members: everybody() }));
+    assert!(driver.past.facts.iter().all(|past| past.fact.kind != FactKind::Passed));
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+}
+
+#[test]
+fn a_lower_threshold_opens_a_halted_barrier_and_a_new_worker_knows_it() {
+    let natures = vec![Nature { refused: true, ..on() }, on(), on(), on()];
+    let script = Script { natures, ..Script::default() };
+    let mut driver = scripted("shutdown", Layout::Ordered, script);
+    driver.drive();
+    assert_eq!(driver.flow.mode(), SessionState::Halted);
+    let thresholds = [("compute".to_owned(), 50)].into();
+    let set = Settings { thresholds, ..Settings::default() };
+    driver.order(Order::Command(Command::Set(set)));
+    assert_eq!(driver.flow.mode(), SessionState::Running, "nobody has to resume it");
+    driver.order(Order::Parked);
+    let threshold = |driver: &Driver| {
+        let edges = driver.flow.plan().edges.clone();
+        edges.into_iter().find_map(|edge| match edge.kind {
+            EdgeKind::Barrier { threshold_percent } => Some(threshold_percent),
+            EdgeKind::PerComponent => None,
+        })
+    };
+    assert_eq!(threshold(&driver), Some(50));
+    assert_eq!(driver.drive_to_end(), Outcome::Partial);
+    assert!(!driver.world.nodes[2].on && !driver.world.nodes[3].on);
+}
+
+#[test]
+fn a_longer_timeout_holds_for_those_who_are_in_the_step_already() {
+    let natures = vec![Nature { hangs: 1, ..Nature::default() }];
+    let mut driver = scripted("boot", Layout::One, Script { natures, ..Script::default() });
+    let booted = step(&driver.plan, "compute/await_boot");
+    let timeout = driver.plan.steps[booted.0 as usize].timeout;
+    let longer = timeout * 3;
+    let timeouts_s = [("compute/await_boot".to_owned(), longer.as_secs())].into();
+    let set = Command::Set(Settings { timeouts_s, ..Settings::default() });
+    let before = u16::try_from(timeout.as_secs()).unwrap();
+    driver.order_at(before, Order::Command(set));
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    let fell = driver.past.facts.iter().find(|past| past.fact.kind == FactKind::SentBack).unwrap();
+    assert!(fell.at >= at(i64::try_from(longer.as_millis()).unwrap()), "it was sent back at {}", fell.at);
+}
+
+#[test]
+fn cancelled_at_once_it_brings_nothing_back_and_says_whom_it_leaves_off() {
+    let natures = vec![on(), Nature { deaf: true, ..on() }, Nature::default()];
+    let script = Script { natures, ..Script::default() };
+    let mut driver = scripted("reboot", Layout::One, script);
+    while driver.called("set_boot_parameters").len() < 2 {
+        assert!(driver.step());
+    }
+    driver.order(Order::Command(Command::Cancel { at_once: true }));
+    let (calls, now) = (driver.calls.len(), driver.now);
+    assert_eq!(driver.drive_to_end(), Outcome::Cancelled);
+    assert_eq!(driver.calls.len(), calls, "no call was made any more");
+    assert!(!driver.world.nodes[0].on, "it was off, and stays so");
+    assert_eq!(driver.flow.left_off(), [Ordinal(0), Ordinal(1)], "the second was told to go off");
+    assert!(driver.now < now + 3 * MINUTE, "its transition was aborted");
+    // A plain cancel before, and a worker that dies after: the same.
+    let natures = vec![on(), Nature { deaf: true, ..on() }];
+    let mut driver = scripted("reboot", Layout::One, Script { natures, ..Script::default() });
+    while driver.called("power_off").is_empty() {
+        assert!(driver.step());
+    }
+    driver.order(Order::Command(Command::Cancel { at_once: false }));
+    driver.order(Order::Command(Command::Cancel { at_once: true }));
+    driver.die();
+    assert_eq!(driver.drive_to_end(), Outcome::Cancelled);
+    assert_eq!(driver.called("power_off").len(), 1, "nobody is forced off any more");
+    assert!(driver.called("power_on").is_empty());
+}
+
+#[test]
+fn a_retry_from_a_step_finds_it_in_every_boot_set() {
+    let natures = vec![Nature { hangs: 9, ..Nature::default() }, Nature { hangs: 9, ..Nature::default() }];
+    let mut driver = scripted("boot", Layout::Two, Script { natures, ..Script::default() });
+    assert_eq!(driver.drive_to_end(), Outcome::Failed);
+    let from = ["compute/inspect", "gateways/inspect"].map(|name| step(&driver.plan, name)).to_vec();
+    driver.reopen(Command::Retry { members: Vec::new(), from });
+    for ordinal in 0..2 {
+        let last = driver.facts(ordinal, FactKind::SentBack).last().copied().unwrap();
+        assert_eq!(last.2, Some(ReasonCode::RetriedByActor));
+    }
+    driver.drive_to_end();
 }
 
 #[test]

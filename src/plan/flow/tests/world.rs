@@ -70,6 +70,8 @@ enum Fate {
     Done,
     Failed,
     Reserved,
+    /// It says no more; power control's table does.
+    Aborted,
 }
 
 #[derive(Debug, Clone)]
@@ -267,6 +269,16 @@ impl World {
         Answer { reference: Some(RemoteRef(name)), token: None, rest: Took::Underway, named }
     }
 
+    /// Ends a transition as far as it can: a command that was sent already is not undone.
+    pub fn abort(&mut self, now: i64, effect: i32) {
+        let Some(tasks) = self.taken.get(&effect).and_then(|name| self.transitions.get_mut(name)) else {
+            return;
+        };
+        for task in tasks.values_mut().filter(|task| task.ends > now) {
+            *task = Task { ends: now, fate: Fate::Aborted };
+        }
+    }
+
     /// Whether power control remembers the call of this effect.
     pub fn find(&self, effect: i32) -> Option<Answer> {
         let name = self.taken.get(&effect)?;
@@ -325,6 +337,15 @@ impl World {
             _ if task.ends > now => Seen::Pending,
             Fate::Done => Seen::Reached(None),
             Fate::Failed => Seen::Spent(Reason::new(ReasonCode::PowerOffFailed, "the task failed")),
+            Fate::Aborted => {
+                // Looked at after the time in which what was sent took effect.
+                let fresh = self.sampled >= since - BEGIN + SAMPLE_INTERVAL + MINUTE;
+                match fresh {
+                    true if self.nodes[id].shown == on => Seen::Reached(None),
+                    true => Seen::Spent(Reason::new(ReasonCode::PowerOffFailed, "the task was aborted")),
+                    false => Seen::Pending,
+                }
+            }
             Fate::Reserved => Seen::Busy(Reason::new(ReasonCode::PowerOffFailed, "reserved by somebody")),
         }
     }
