@@ -38,6 +38,7 @@ async fn run(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCo
         Command::Session(command) => cli::session::run(command).await,
         Command::Template(command) => cli::session_template::run(command).await,
         Command::Component(command) => cli::component::run(command).await,
+        Command::Option(command) => cli::options::run(command).await,
         Command::Step(command) => cli::step::run(command).await,
         _ => return role(command, machine, log).await,
     };
@@ -65,6 +66,7 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
         | Command::Session(_)
         | Command::Template(_)
         | Command::Component(_)
+        | Command::Option(_)
         | Command::Step(_) => unreachable!("client commands are carried out by their caller"),
     };
     match ended {

@@ -1,5 +1,6 @@
 //! `bosun serve`: the API, admission, discovery and the launcher, until SIGTERM.
 
+mod history;
 mod patience;
 mod workers;
 
@@ -226,6 +227,7 @@ pub async fn start(
     tasks.spawn(until("admission", Box::pin(admit_waiting(admit.clone(), pool.clone(), waiting))));
     tasks.spawn(until("discovery", Box::pin(discover(admit, pool.clone()))));
     tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
+    tasks.spawn(until("history", Box::pin(history::keep(pool.clone()))));
     tasks.spawn(until("the options", Box::pin(heed_options(services, pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));
     Ok(Serving { url: url(scheme, address), metrics: metrics_address, pool, tasks })

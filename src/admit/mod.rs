@@ -22,6 +22,8 @@ mod artifacts;
 mod choose;
 mod component;
 mod desired_state;
+mod forecast;
+mod guards;
 mod implicit;
 mod inventory;
 mod rejection;
@@ -38,6 +40,8 @@ pub use artifacts::ArtifactProblem;
 pub use choose::Chosen;
 pub use component::Discovered;
 pub use db::session::Api;
+pub use forecast::Forecast;
+pub use guards::Guards;
 pub use implicit::{Gathered, IMPLICIT};
 pub use rejection::{Claim, Rejection};
 pub use retry::{Retried, RetryRequest};
@@ -101,6 +105,8 @@ pub struct SessionRequest {
     pub unknown: Option<UnknownPolicy>,
     /// What is done where other sessions hold components of it.
     pub on_conflict: OnConflict,
+    /// What whoever asks has seen, expects or has confirmed.
+    pub guards: Guards,
     /// Who asks.
     pub actor: String,
 }
@@ -125,7 +131,7 @@ pub struct Admitted {
 }
 
 /// What a session would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
     /// The plan; empty if everybody would be left out. Its numbers of artifacts mean nothing.
     pub plan: Plan,
@@ -135,6 +141,8 @@ pub struct Preview {
     pub skipped: Vec<(String, ReasonCode, Vec<String>)>,
     /// Sessions that hold components of it now.
     pub claimed: Vec<Claim>,
+    /// What would be done with whom, and how long that takes.
+    pub forecast: Forecast,
     /// What a person should know.
     pub notes: Vec<String>,
 }

@@ -56,6 +56,31 @@ pub enum Rejection {
         "{}; take them over (preempt), wait, skip them, or cancel what holds them", holders(.0)
     )]
     Claimed(Vec<Claim>),
+    /// More components than whoever asks expects.
+    #[error(
+        "the session would be for {}, and {most} at most are expected; see 'bosun plan', narrow it with --limit, or \
+         expect more", nodes(*.members)
+    )]
+    TooMany {
+        /// For how many it would be.
+        members: usize,
+        /// How many were expected.
+        most: u32,
+    },
+    /// The site wants sessions for so many components to be confirmed.
+    #[error(
+        "the session would be for {}, and more than {most} have to be confirmed (confirm_over); see 'bosun plan', then \
+         type their number, or give --yes", nodes(*.members)
+    )]
+    Unconfirmed {
+        /// For how many it would be.
+        members: usize,
+        /// How many need no confirmation.
+        most: u32,
+    },
+    /// The plan is not the one that was shown.
+    #[error("the plan is not what was shown any more: {}; look at it again with 'bosun plan'", .0.join("; "))]
+    PlanChanged(Vec<String>),
     /// A session of this name exists.
     #[error("session '{0}' exists already; choose another name")]
     NameTaken(String),
@@ -142,6 +167,10 @@ impl From<DbError> for Rejection {
 
 /// How much of a message names what others hold.
 const SHOWN_CHARS_MAX: usize = 2_000;
+
+fn nodes(count: usize) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
 
 fn holders(claims: &[Claim]) -> String {
     claims.iter().map(Claim::told).collect::<Vec<_>>().join("; ")

@@ -14,6 +14,7 @@ use crate::{
         plan::{Plan, UnknownPolicy},
         selection::{ComponentNumbers, Selection},
         session_template::SessionTemplate,
+        site_options::SiteOptions,
         spelling,
     },
     plan::{
@@ -28,6 +29,8 @@ pub(super) struct Resolved<'a> {
     pub template: SessionTemplate,
     pub declared: &'a Declared,
     pub options: Options,
+    /// What the site has set for bosun itself.
+    pub site: SiteOptions,
     pub selection: Selection,
     /// What is booted, by boot set; empty for operations that boot nothing.
     pub artifacts: BTreeMap<String, artifacts::Found>,
@@ -50,6 +53,7 @@ impl Admit {
         let mut conn = db::acquire(&self.pool).await?;
         let template = template(&mut conn, &request.tenant, &request.template).await?;
         let options = db::options::get(&mut conn).await?;
+        let site = db::site_options::get(&mut conn).await?;
         let limit =
             Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
         let named_sets = named_sets(&mut conn, &request.tenant, &limit).await?;
@@ -67,7 +71,8 @@ impl Admit {
             },
             &inventory,
         )?;
-        let mut resolved = Resolved { template, declared, options, selection, artifacts: BTreeMap::new() };
+        let mut resolved =
+            Resolved { template, declared, options, site, selection, artifacts: BTreeMap::new() };
         self.find_artifacts(&mut resolved, request.api).await?;
         self.check_configurations(&resolved).await?;
         Ok(resolved)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Admit, Admitted, Claim, Preview, Rejection, SessionRequest, resolve::Resolved};
+use super::{Admit, Admitted, Claim, Guards, Preview, Rejection, SessionRequest, resolve::Resolved};
 use crate::{
     db::{
         self,
@@ -20,6 +20,7 @@ use crate::{
         session::{OnConflict, Outcome, SessionId},
         xname::Xname,
     },
+    plan::change::Shown,
 };
 
 /// How often those that others have claimed in the meantime are left out as well.
@@ -39,18 +40,46 @@ impl Admit {
     /// # Errors
     /// Those of [`Admit::session`]; what others hold is part of the answer.
     pub async fn plan(&self, request: SessionRequest) -> Result<Preview, Rejection> {
-        let resolved = self.resolve(&request).await?;
+        let mut resolved = self.resolve(&request).await?;
         let numbers = self.preview_numbers(&resolved.selection.ids().collect::<Vec<_>>()).await?;
-        let (plan, plan_hash) = match resolved.selection.member_count() {
-            0 => self.nothing(&request),
-            _ => self.compile(&request, &resolved, &numbers)?,
-        };
-        let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
+        let claimed = self.holders(&resolved.selection, &numbers).await?;
+        if request.on_conflict == OnConflict::Skip {
+            leave_out(&mut resolved.selection, &claimed);
+        }
+        let (plan, plan_hash) = self.planned(&request, &resolved, &numbers)?;
+        let forecast = self.forecast(&plan, &resolved).await?;
         let mut conn = db::acquire(&self.pool).await?;
-        let claimed = named(db::admission::holders(&mut conn, &ids).await?, &names_of(&plan));
+        db::plan_shown::keep(&mut conn, &plan_hash, &json!(Shown::of(&plan))).await?;
         drop(conn);
         let skipped = skipped_names(&resolved.selection);
-        Ok(Preview { plan, plan_hash, skipped, claimed, notes: resolved.selection.notes })
+        Ok(Preview { plan, plan_hash, skipped, claimed, forecast, notes: resolved.selection.notes })
+    }
+
+    /// The plan of a resolved request, and its hash.
+    fn planned(
+        &self,
+        request: &SessionRequest,
+        resolved: &Resolved<'_>,
+        numbers: &ComponentNumbers,
+    ) -> Result<(Plan, String), Rejection> {
+        match resolved.selection.member_count() {
+            0 => Ok(self.nothing(request)),
+            _ => self.compile(request, resolved, numbers),
+        }
+    }
+
+    /// Who holds any of those who would take part.
+    async fn holders(
+        &self,
+        selection: &Selection,
+        numbers: &ComponentNumbers,
+    ) -> Result<Vec<Claim>, Rejection> {
+        let members = selection.boot_sets.iter().flat_map(|boot_set| &boot_set.members);
+        let names: BTreeMap<i32, Xname> =
+            members.filter_map(|xname| Some((numbers.get(&xname.to_string())?.0, *xname))).collect();
+        let ids: Vec<i32> = names.keys().copied().collect();
+        let mut conn = db::acquire(&self.pool).await?;
+        Ok(named(db::admission::holders(&mut conn, &ids).await?, &names))
     }
 
     pub(super) async fn admit(
@@ -65,6 +94,11 @@ impl Admit {
         }
         let mut resolved = self.resolve(&request).await?;
         let numbers = self.numbers(&resolved.selection.ids().collect::<Vec<_>>()).await?;
+        if request.on_conflict == OnConflict::Skip {
+            // As the plan was shown: without those that others hold.
+            let held = self.holders(&resolved.selection, &numbers).await?;
+            leave_out(&mut resolved.selection, &held);
+        }
         for _ in 0..SKIP_ROUNDS_MAX {
             match self.admit_resolved(&request, &resolved, &numbers, waiting).await {
                 Err(Rejection::Claimed(claims)) if request.on_conflict == OnConflict::Skip => {
@@ -84,10 +118,8 @@ impl Admit {
         waiting: Option<SessionId>,
     ) -> Result<Admitted, Rejection> {
         let members = resolved.selection.member_count();
-        let (plan, plan_hash) = match members {
-            0 => self.nothing(request),
-            _ => self.compile(request, resolved, numbers)?,
-        };
+        let (plan, plan_hash) = self.planned(request, resolved, numbers)?;
+        self.guard(request, &plan, &plan_hash, resolved.site.confirm_over).await?;
         let names = names_of(&plan);
         let admission = Admission {
             new: new_session(request),
@@ -164,6 +196,9 @@ fn new_session(request: &SessionRequest) -> NewSession {
 /// What else was asked for: what a session that waits is admitted with.
 fn kept(request: &SessionRequest) -> serde_json::Value {
     let mut kept = json!({ "on_conflict": request.on_conflict });
+    if request.guards != Guards::default() {
+        kept["guards"] = json!(request.guards);
+    }
     if let Some(unknown) = request.unknown {
         kept["unknown"] = json!(unknown);
     }

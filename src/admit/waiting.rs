@@ -79,6 +79,7 @@ fn request(session: &Session) -> SessionRequest {
     let unknown = new.request.get("unknown").cloned();
     let on_conflict = new.request.get("on_conflict").cloned();
     let on_conflict = on_conflict.and_then(|asked| serde_json::from_value::<OnConflict>(asked).ok());
+    let guards = new.request.get("guards").cloned();
     SessionRequest {
         name: new.name.clone(),
         tenant: new.tenant.clone(),
@@ -90,6 +91,7 @@ fn request(session: &Session) -> SessionRequest {
         api: new.api,
         unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
         on_conflict: on_conflict.unwrap_or_else(|| default_on_conflict(new.api)),
+        guards: guards.and_then(|guards| serde_json::from_value(guards).ok()).unwrap_or_default(),
         actor: new.actor.clone(),
     }
 }

@@ -101,7 +101,9 @@ impl ApiError {
             Self::BodyTimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::Rejected(rejection) => match rejection {
-                Rejection::Claimed(_) | Rejection::NameTaken(_) => StatusCode::CONFLICT,
+                Rejection::Claimed(_) | Rejection::NameTaken(_) | Rejection::PlanChanged(_) => {
+                    StatusCode::CONFLICT
+                }
                 Rejection::Selection(_) | Rejection::Invalid(_) => StatusCode::BAD_REQUEST,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             },
@@ -151,8 +153,17 @@ impl ApiError {
             Self::Conflict { more, .. } => more.clone(),
             Self::Rejected(rejection) => {
                 let mut more = Map::from_iter([("rejected".to_owned(), json!(true))]);
-                if let Rejection::Claimed(claims) = rejection {
-                    more.insert("held".to_owned(), claims.iter().map(held).collect());
+                match rejection {
+                    Rejection::Claimed(claims) => {
+                        more.insert("held".to_owned(), claims.iter().map(held).collect());
+                    }
+                    Rejection::Unconfirmed { members, .. } => {
+                        more.insert("confirm".to_owned(), json!(members));
+                    }
+                    Rejection::PlanChanged(changes) => {
+                        more.insert("changes".to_owned(), json!(changes));
+                    }
+                    _ => {}
                 }
                 more
             }

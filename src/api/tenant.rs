@@ -42,6 +42,19 @@ impl Tenant {
         if self.0.is_empty() { String::new() } else { format!("for tenant '{}' ", self.0) }
     }
 
+    /// Refuses tenants: what is asked for concerns everybody.
+    ///
+    /// # Errors
+    /// 403 for a tenant.
+    pub fn nobodys(&self) -> Result<(), ApiError> {
+        match self.filter() {
+            None => Ok(()),
+            Some(_) => {
+                Err(ApiError::Forbidden("this concerns everybody, and no tenant may do it".to_owned()))
+            }
+        }
+    }
+
     /// What this tenant may see and touch.
     ///
     /// # Errors

@@ -55,6 +55,7 @@ struct Problem {
     title: String,
     detail: String,
     rejected: bool,
+    confirm: Option<u64>,
 }
 
 impl Client {
@@ -146,6 +147,14 @@ impl Client {
         self.send(Method::PUT, path, &[], Some(body)).await
     }
 
+    /// Changes something.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, CliError> {
+        self.send(Method::PATCH, path, &[], Some(body)).await
+    }
+
     /// Takes something away.
     ///
     /// # Errors
@@ -216,6 +225,7 @@ impl Client {
                 },
                 detail: problem.detail,
                 rejected: problem.rejected,
+                confirm: problem.confirm,
             });
         }
         let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };

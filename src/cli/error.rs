@@ -26,6 +26,8 @@ pub enum CliError {
         detail: String,
         /// Whether admission refused the session.
         rejected: bool,
+        /// Whether it would be admitted if somebody confirmed that it is for so many nodes.
+        confirm: Option<u64>,
     },
     /// What came back cannot be read.
     #[error("cannot read the answer of {url}: {cause}")]

@@ -4,10 +4,12 @@
 
 pub mod client;
 pub mod component;
+pub mod confirm;
 pub mod error;
 pub mod event;
 pub mod follow;
 pub mod listing;
+pub mod options;
 pub mod output;
 pub mod plan;
 pub mod progress;

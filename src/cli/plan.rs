@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Format},
+    output::{self, Column, Format},
     selection,
 };
 
@@ -33,6 +33,9 @@ pub struct RequestArgs {
     /// skip them, or take them over (preempt)
     #[arg(long, value_name = "WHAT", value_parser = ["reject", "wait", "skip", "preempt"])]
     pub on_conflict: Option<String>,
+    /// Refuse a session for more nodes than this
+    #[arg(long, value_name = "N")]
+    pub expect_at_most: Option<u32>,
 }
 
 impl RequestArgs {
@@ -54,6 +57,9 @@ impl RequestArgs {
         }
         if let Some(on_conflict) = &self.on_conflict {
             body["on_conflict"] = json!(on_conflict);
+        }
+        if let Some(most) = self.expect_at_most {
+            body["expect_at_most"] = json!(most);
         }
         Ok(body)
     }
@@ -92,23 +98,30 @@ pub struct PlanArgs {
 /// When the server cannot be asked, or refuses.
 pub async fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.client)?;
-    let plan: Value = client.post(&["plan"], &args.request.body()?).await?;
-    let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
-    let format = match args.output {
+    let body = args.request.body()?;
+    match args.output {
         PlanFormat::Dot => {
-            output::write(&text("dot"))?;
-            return Ok(Exit::Done);
+            let plan: Value = client.post(&["plan"], &body).await?;
+            output::write(plan["dot"].as_str().unwrap_or_default())?;
+            Ok(Exit::Done)
         }
-        PlanFormat::Table => Format::Table,
-        PlanFormat::Json => Format::Json,
-        PlanFormat::Yaml => Format::Yaml,
-    };
+        PlanFormat::Table => show(&client, &body, Format::Table).await,
+        PlanFormat::Json => show(&client, &body, Format::Json).await,
+        PlanFormat::Yaml => show(&client, &body, Format::Yaml).await,
+    }
+}
+
+/// Asks for a plan and prints it.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn show(client: &Client, body: &Value, format: Format) -> Result<Exit, CliError> {
+    let plan: Value = client.post(&["plan"], body).await?;
     output::print(format, &plan, || table(&plan))?;
     Ok(Exit::Done)
 }
 
 fn table(plan: &Value) -> String {
-    // Whom a boot has to power-cycle is only known when it has looked.
     let cycled = match plan["power_cycled"].as_u64() {
         None | Some(0) => String::new(),
         Some(count) => format!(", of which {count} would be power-cycled"),
@@ -139,6 +152,23 @@ fn table(plan: &Value) -> String {
         let fields = ["kernel", "initrd", "kernel_parameters", "configuration"].map(optional).concat();
         format!("{} ({}): {}{fields}", text_of(&set["name"]), set["count"], text_of(&set["components"]))
     });
+    let decided = [
+        ("power_cycled", "would be power-cycled"),
+        ("powered_on", "would be powered on"),
+        ("powered_off", "would be powered off"),
+        ("untouched", "would not be powered"),
+        ("unknown_artifacts", "run nobody knows what (see --unknown)"),
+        ("unknown_power", "have no power state that is known"),
+    ];
+    let told = decided.iter().filter_map(|(key, words)| {
+        let who = &plan["forecast"][*key];
+        let count = who["count"].as_u64().filter(|count| *count > 0)?;
+        Some(format!("  {} {words}: {}\n", nodes(count), text_of(&who["components"])))
+    });
+    let told: String = told.collect();
+    if !told.is_empty() {
+        text += &format!("\nby what power control and the nodes say now\n{told}");
+    }
     text += &lines("skipped", "skipped", |skip| {
         format!("{} ({}): {}", text_of(&skip["reason"]), skip["count"], text_of(&skip["components"]))
     });
@@ -152,10 +182,54 @@ fn table(plan: &Value) -> String {
     });
     text += &lines("notes", "notes", |note| text_of(note).to_owned());
     text += &format!("\n{}", plain(&plan["tree"]));
+    text += &times(plan);
     if let Some(hash) = plan["plan_hash"].as_str() {
-        text += &format!("\nplan {hash}\n");
+        text += &format!("\nplan {hash}\nto run exactly this: bosun session create … --plan-hash {hash}\n");
     }
     text
+}
+
+fn nodes(count: u64) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+/// What the steps call, and how long they take by what is past.
+fn times(plan: &Value) -> String {
+    let steps = plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if steps.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        Column::Text("STEP"),
+        Column::Number("CALLS"),
+        Column::Text("HALF WITHIN"),
+        Column::Text("95 % WITHIN"),
+        Column::Number("NODES TIMED"),
+    ];
+    let rows = steps.iter().map(|step| {
+        let expected = &step["expected"];
+        let time = |key: &str| match expected[key].as_f64() {
+            None => "no history".to_owned(),
+            Some(seconds) => duration(seconds),
+        };
+        let number = |value: &Value| value.as_u64().map_or_else(String::new, |number| number.to_string());
+        vec![
+            text_of(&step["name"]).to_owned(),
+            number(&step["calls_at_most"]),
+            time("p50_seconds"),
+            time("p95_seconds"),
+            number(&expected["timed_components"]),
+        ]
+    });
+    format!("\n{}", output::table(&columns, rows))
+}
+
+/// In tenths of a second, and from ten seconds on in whole ones: the histograms it comes from are no finer.
+fn duration(seconds: f64) -> String {
+    let tick = if seconds < 10.0 { 0.1 } else { 1.0 };
+    let rounded = std::time::Duration::try_from_secs_f64((seconds / tick).round() * tick).unwrap_or_default();
+    let milliseconds = u64::try_from((rounded + std::time::Duration::from_micros(500)).as_millis());
+    humantime::format_duration(std::time::Duration::from_millis(milliseconds.unwrap_or_default())).to_string()
 }
 
 fn text_of(value: &Value) -> &str {

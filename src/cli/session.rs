@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
+    confirm,
     event::{self, EventsArgs},
     follow::{self, Followed},
     listing::{self, ListingArgs, ResultsArgs},
     output::{self, Column, Format, OutputArgs},
-    plan::RequestArgs,
+    plan::{self, RequestArgs},
     progress::Progress,
     selection, summary,
     view::SessionView,
@@ -66,6 +67,15 @@ pub struct CreateArgs {
     /// The session's name; one is made up where none is given
     #[arg(long)]
     pub name: Option<String>,
+    /// Show what it would do, as `bosun plan`, and change nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+    /// Run exactly the plan that was shown with this hash, or nothing
+    #[arg(long, value_name = "HASH")]
+    pub plan_hash: Option<String>,
+    /// However many nodes it is for: do not ask (option confirm_over)
+    #[arg(long)]
+    pub yes: bool,
     /// Wait for its end; the exit code tells how it ended
     #[arg(long)]
     pub wait: bool,
@@ -321,7 +331,16 @@ async fn create(args: &CreateArgs) -> Result<Exit, CliError> {
     if let Some(name) = &args.name {
         body["name"] = json!(name);
     }
-    let value: Value = client.post(&["sessions"], &body).await?;
+    if args.dry_run {
+        return plan::show(&client, &body, args.output.output).await;
+    }
+    if let Some(plan_hash) = &args.plan_hash {
+        body["plan_hash"] = json!(plan_hash);
+    }
+    if args.yes {
+        body["confirmed"] = json!(true);
+    }
+    let value = confirm::post(&client, &["sessions"], &mut body).await?;
     let view: SessionView = read(&value)?;
     if !args.wait {
         output::print(args.output.output, &value, || {

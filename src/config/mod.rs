@@ -82,6 +82,9 @@ pub enum Command {
     /// Look at components
     #[command(subcommand)]
     Component(cli::component::ComponentCommand),
+    /// Look at and change bosun's own options
+    #[command(subcommand)]
+    Option(cli::options::OptionCommand),
     /// Command one step of a session
     #[command(subcommand)]
     Step(cli::step::StepCommand),

@@ -413,7 +413,7 @@ async fn readmit_in(
     claim::record(conn, &ids, &slices, &wish).await?;
     sqlx::query!(
         "update session set state = 'running', outcome = null, error = null, reason = null, retry_command = null,
-                            ended_at = null
+                            ended_at = null, timed_at = null
           where session_id = $1 and state = 'ended'",
         id.0
     )

@@ -1,5 +1,7 @@
 //! Table `boot_artifacts`.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::model::artifacts::{BootArtifacts, BootArtifactsId};
@@ -38,6 +40,24 @@ pub async fn find_or_insert(
     .await
     .map_err(doing("look up boot artifacts"))?;
     Ok(ids.into_iter().map(BootArtifactsId).collect())
+}
+
+/// The numbers of these artifacts, as far as they are known.
+pub async fn find(
+    conn: &mut Connection,
+    wanted: &[BootArtifacts],
+) -> Result<HashMap<BootArtifacts, BootArtifactsId>, DbError> {
+    let by_hash: HashMap<Vec<u8>, &BootArtifacts> = wanted.iter().map(|one| (hash(one), one)).collect();
+    let hashes: Vec<Vec<u8>> = by_hash.keys().cloned().collect();
+    let rows =
+        sqlx::query!("select boot_artifacts_id, sha256 from boot_artifacts where sha256 = any ($1)", &hashes)
+            .fetch_all(conn)
+            .await
+            .map_err(doing("look up boot artifacts"))?;
+    let known = rows.into_iter().filter_map(|row| {
+        Some(((*by_hash.get(&row.sha256)?).clone(), BootArtifactsId(row.boot_artifacts_id)))
+    });
+    Ok(known.collect())
 }
 
 /// Artifacts by number, those that exist.

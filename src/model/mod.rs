@@ -19,6 +19,7 @@ pub mod role;
 pub mod selection;
 pub mod session;
 pub mod session_template;
+pub mod site_options;
 pub mod spelling;
 pub mod verb;
 pub mod workflow;

@@ -5,8 +5,10 @@
 //! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
 //! * [`join`](join()) puts two plans side by side into one.
 //! * [`flow`] says how it moves.
+//! * [`change`] says in what a plan differs from one that was shown.
 //! * [`hash`](hash()) names a plan, [`render`] shows it to people.
 
+pub mod change;
 pub mod compile;
 pub mod flow;
 pub mod hash;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bosun::{
-    admit::{Admit, AdmitSettings, Api, Rejection, RetryRequest, SessionRequest},
+    admit::{Admit, AdmitSettings, Api, Guards, Rejection, RetryRequest, SessionRequest},
     clients::{Endpoints, S3Endpoint, ServiceSettings, Services},
     db,
     model::{
@@ -107,6 +107,7 @@ fn request(name: &str, operation: &str, template: &str) -> SessionRequest {
         api: Api::Bosun,
         unknown: None,
         on_conflict: OnConflict::Reject,
+        guards: Guards::default(),
         actor: "admin".to_owned(),
     }
 }

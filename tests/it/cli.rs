@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 39] = [
     "",
     "demo",
     "dev",
@@ -41,6 +41,9 @@ const COMMANDS: [&str; 36] = [
     "component show",
     "component claims",
     "component history",
+    "option",
+    "option show",
+    "option set",
     "step restart",
     "step skip",
 ];

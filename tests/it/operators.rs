@@ -1,4 +1,5 @@
 //! What operators ask for beyond a plain session, from their command line to the simulated machine.
 
 mod command;
+mod plan;
 mod selection;

@@ -209,6 +209,7 @@ pub const PLAN: Shape = Shape::Named(
         required("plan_hash", &TEXT),
         required("targeted", &COUNT),
         required("power_cycled", &COUNT),
+        required("forecast", &FORECAST),
         required("boot_sets", &Shape::Many(&PLANNED_BOOT_SET)),
         required("skipped", &Shape::Many(&PLANNED_SKIP)),
         required("conflicts", &Shape::Many(&HOLDER)),
@@ -240,7 +241,23 @@ const PLANNED_STEP: Shape = Shape::Object(&[
     required("verb", &TEXT),
     required("timeout", &TEXT),
     required("attempts", &COUNT),
+    required("calls_at_most", &Shape::Nullable(&COUNT)),
+    required("expected", &Shape::Nullable(&EXPECTED)),
 ]);
+const EXPECTED: Shape = Shape::Object(&[
+    required("p50_seconds", &Shape::Number),
+    required("p95_seconds", &Shape::Number),
+    required("timed_components", &COUNT),
+]);
+const FORECAST: Shape = Shape::Object(&[
+    required("power_cycled", &WHO),
+    required("powered_on", &WHO),
+    required("powered_off", &WHO),
+    required("untouched", &WHO),
+    required("unknown_artifacts", &WHO),
+    required("unknown_power", &WHO),
+]);
+const WHO: Shape = Shape::Object(&[required("count", &COUNT), required("components", &TEXT)]);
 /// Who holds components that were asked for.
 pub const HOLDER: Shape = Shape::Named(
     "Holder",

@@ -6,6 +6,7 @@ pub(super) mod command;
 mod component;
 mod effect;
 mod event;
+mod options;
 mod page;
 mod plan;
 mod result;
@@ -39,6 +40,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         session_template::endpoints(),
         component::endpoints(),
         claim::endpoints(),
+        options::endpoints(),
     ]
     .concat()
     .into_iter()

@@ -16,9 +16,9 @@ use crate::{
         tenant::Tenant,
     },
     model::{
-        plan::{Plan, SliceNo},
+        plan::{Plan, SliceNo, Step},
         role::Role,
-        verb::{Goal, Verb},
+        verb::Group,
         xname,
     },
     plan::render,
@@ -63,32 +63,52 @@ fn show(preview: &Preview) -> Value {
             "components": xname::fold(&claim.components),
         })
     });
+    let forecast = &preview.forecast;
     let steps = plan.steps.iter().map(|step| {
         let timeout = humantime::format_duration(step.timeout).to_string();
-        json!({"name": step.name, "verb": step.verb.name(), "timeout": timeout, "attempts": step.attempts})
+        let time = forecast.verb_times.iter().find(|time| time.verb == step.verb.name());
+        json!({
+            "name": step.name, "verb": step.verb.name(), "timeout": timeout, "attempts": step.attempts,
+            "calls_at_most": calls(plan, step),
+            "expected": time.map(|time| json!({
+                "p50_seconds": time.p50_seconds, "p95_seconds": time.p95_seconds, "timed_components": time.components,
+            })),
+        })
     });
+    let who = |xnames: &[xname::Xname]| json!({"count": xnames.len(), "components": xname::fold(xnames)});
+    let mut notes = preview.notes.clone();
+    notes.extend(forecast.notes.iter().cloned());
     json!({
         "plan_hash": preview.plan_hash,
         "targeted": plan.members.len(),
-        "power_cycled": power_cycled(plan),
+        "power_cycled": forecast.power_cycled.len(),
+        "forecast": {
+            "power_cycled": who(&forecast.power_cycled),
+            "powered_on": who(&forecast.powered_on),
+            "powered_off": who(&forecast.powered_off),
+            "untouched": who(&forecast.untouched),
+            "unknown_artifacts": who(&forecast.unknown_artifacts),
+            "unknown_power": who(&forecast.unknown_power),
+        },
         "boot_sets": boot_sets(plan),
         "skipped": skipped.collect::<Vec<_>>(),
         "conflicts": conflicts.collect::<Vec<_>>(),
-        "notes": preview.notes,
+        "notes": notes,
         "tree": render::tree(plan),
         "dot": render::dot(plan),
         "steps": steps.collect::<Vec<_>>(),
     })
 }
 
-/// How many components a reboot takes down, at most: what a boot finds out of date is only known by looking.
-fn power_cycled(plan: &Plan) -> usize {
-    let reboots = |slice: SliceNo| {
-        plan.steps
-            .iter()
-            .any(|step| step.slice == slice && matches!(step.verb, Verb::Inspect { goal: Goal::Reboot }))
-    };
-    plan.members.iter().filter(|member| reboots(member.slice)).count()
+/// How many calls a step makes for its components, one attempt each; none if it only watches.
+fn calls(plan: &Plan, step: &Step) -> Option<usize> {
+    let shape = step.verb.shape();
+    let members = plan.members.iter().filter(|member| member.slice == step.slice).count();
+    shape.rungs.first()?;
+    Some(match shape.group {
+        Group::UpTo(most) => members.div_ceil(usize::try_from(most.get()).unwrap_or(usize::MAX)),
+        Group::OncePerImage => 1,
+    })
 }
 
 fn boot_sets(plan: &Plan) -> Vec<Value> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{answer, view};
 use crate::{
-    admit::{Api, SessionRequest, default_on_conflict},
+    admit::{Api, Guards, SessionRequest, default_on_conflict},
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -47,7 +47,12 @@ const REQUEST_FIELDS: &[Field] = &[
     optional("unknown", &Shape::Nullable(&Shape::Word(&["leave", "reboot"]))),
     optional("on_conflict", &Shape::Nullable(&Shape::Word(&["reject", "wait", "skip", "preempt"]))),
     optional("name", &Shape::Nullable(&Shape::Name)),
+    optional("expect_at_most", &Shape::Nullable(&COMPONENTS)),
+    optional("confirmed", &Shape::Nullable(&Shape::AnyOf(&[&Shape::Boolean, &COMPONENTS]))),
+    optional("plan_hash", &Shape::Nullable(&text(64))),
 ];
+/// How many components.
+const COMPONENTS: Shape = Shape::Integer { min: 0, max: u32::MAX as i64 };
 
 /// A request as it is written in a body.
 #[derive(Deserialize)]
@@ -60,6 +65,27 @@ struct RequestBody {
     include_disabled: bool,
     unknown: Option<UnknownPolicy>,
     on_conflict: Option<OnConflict>,
+    expect_at_most: Option<u32>,
+    confirmed: Option<Confirmed>,
+    plan_hash: Option<String>,
+}
+
+/// For how many components it is known and meant: for so many, or for however many there are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Confirmed {
+    All(bool),
+    So(u32),
+}
+
+impl Confirmed {
+    fn components(&self) -> Option<u32> {
+        match self {
+            Self::All(true) => Some(u32::MAX),
+            Self::All(false) => None,
+            Self::So(many) => Some(*many),
+        }
+    }
 }
 
 /// Reads a request for a session, or for a plan.
@@ -82,6 +108,11 @@ pub(super) fn request(body: JsonBody, tenant: &Tenant, actor: Actor) -> Result<S
         api: Api::Bosun,
         unknown: body.unknown,
         on_conflict: body.on_conflict.unwrap_or(default_on_conflict(Api::Bosun)),
+        guards: Guards {
+            expect_at_most: body.expect_at_most,
+            confirmed: body.confirmed.and_then(|confirmed| confirmed.components()),
+            plan_hash: body.plan_hash,
+        },
         actor: actor.0,
     })
 }

@@ -10,7 +10,7 @@ use super::{
     part, words,
 };
 use crate::{
-    admit::{Api, Preview, SessionRequest, default_on_conflict},
+    admit::{Api, Guards, Preview, SessionRequest, default_on_conflict},
     api::{ApiError, ApiState, actor::Actor, bosun::view, query::Query},
     db,
     model::{
@@ -60,6 +60,7 @@ impl Wanted {
             api: Api::Bosun,
             unknown: self.reboot_unknown.then_some(UnknownPolicy::Reboot),
             on_conflict: default_on_conflict(Api::Bosun),
+            guards: Guards::default(),
             actor: actor.0,
         }
     }
