@@ -19,7 +19,7 @@ use crate::{
         summary,
         view::SessionView,
     },
-    config::{AccessArgs, DemoArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, DemoArgs, NotifyArgs, PcsArgs, ServiceArgs},
     dev::{self, DEMO_TEMPLATE, House},
     serve,
 };
@@ -104,6 +104,7 @@ fn settings(args: &DemoArgs, directory: PathBuf) -> dev::Settings {
         database_url: args.database_url.clone(),
         workflows: None,
         service_patience: TIMEOUT,
+        notify: NotifyArgs::default(),
         services: ServiceArgs::default(),
         access: AccessArgs::default(),
         pcs: PCS,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admit::AdmitSettings,
     cli::client::Client,
-    config::{AccessArgs, AuthArgs, DevArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, DevArgs, LauncherArgs, NotifyArgs, PatienceArgs, PcsArgs, ServiceArgs},
     db::{self, private::PrivatePostgres},
     model::session_template::SessionTemplate,
     serve::{self, Serving},
@@ -48,6 +48,8 @@ pub struct Settings {
     pub workflows: Option<PathBuf>,
     /// How long a service may be down before the components that need it fail.
     pub service_patience: Duration,
+    /// Who is told of sessions.
+    pub notify: NotifyArgs,
     /// Real services.
     pub services: ServiceArgs,
     /// What they want to see of us.
@@ -87,6 +89,7 @@ pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
         database_url: args.database_url,
         workflows: args.workflows,
         service_patience: args.service_patience,
+        notify: args.notify,
         services: args.services,
         access: args.access,
         pcs: PcsArgs {
@@ -153,6 +156,7 @@ impl House {
                 workflows: settings.workflows,
                 patience: PatienceArgs::NONE,
                 launcher: LauncherArgs::local(RUNNING_MAX),
+                notify: settings.notify,
                 service_patience: settings.service_patience,
                 tenant_cache_time: AdmitSettings::default().tenant_cache_time,
                 auth: AuthArgs::off(),

@@ -38,6 +38,8 @@ async fn run(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCo
         Command::Session(command) => cli::session::run(command).await,
         Command::Template(command) => cli::session_template::run(command).await,
         Command::Component(command) => cli::component::run(command).await,
+        Command::Sql(args) => cli::sql::run(args),
+        Command::Freeze(command) => cli::freeze::run(command).await,
         Command::Option(command) => cli::options::run(command).await,
         Command::Step(command) => cli::step::run(command).await,
         _ => return role(command, machine, log).await,
@@ -66,6 +68,8 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
         | Command::Session(_)
         | Command::Template(_)
         | Command::Component(_)
+        | Command::Freeze(_)
+        | Command::Sql(_)
         | Command::Option(_)
         | Command::Step(_) => unreachable!("client commands are carried out by their caller"),
     };

@@ -1,6 +1,7 @@
 //! `bosun serve`: the API, admission, discovery and the launcher, until SIGTERM.
 
 mod history;
+mod notify;
 mod patience;
 mod workers;
 
@@ -27,7 +28,7 @@ use crate::{
     admit::{Admit, AdmitSettings, Gathered, Tokens},
     api::{self, ApiState, Authentication, Certificates, Limits},
     clients,
-    config::{AccessArgs, AuthArgs, LauncherArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, LauncherArgs, NotifyArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
     db,
     engine::launcher::{self, LauncherSettings},
     model::options::Options,
@@ -79,6 +80,8 @@ pub struct Settings {
     pub service_patience: Duration,
     /// How long it is believed which components are a tenant's.
     pub tenant_cache_time: Duration,
+    /// Who is told of sessions.
+    pub notify: NotifyArgs,
     /// Who may ask for what.
     pub auth: AuthArgs,
     /// What else workers are told.
@@ -115,6 +118,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         launcher: args.launcher,
         service_patience: args.service_patience,
         tenant_cache_time: args.tenant_cache_time,
+        notify: args.notify,
         auth: args.auth,
         worker_environment: Vec::new(),
     };
@@ -175,6 +179,7 @@ pub async fn start(
     let services = clients::Services::new(&endpoints, settings.pcs.settings())
         .context("the services cannot be used as configured")?;
     let workers = workers::workers(&settings).await?;
+    let told = notify::Told::new(&settings, &workers)?;
     let pool = patiently(settings.patience, async || {
         let pool = db::connect(&settings.database_url, CONNECTIONS_MAX, "bosun serve").await?;
         db::check_schema(&pool).await?;
@@ -227,6 +232,7 @@ pub async fn start(
     tasks.spawn(until("admission", Box::pin(admit_waiting(admit.clone(), pool.clone(), waiting))));
     tasks.spawn(until("discovery", Box::pin(discover(admit, pool.clone()))));
     tasks.spawn(until("expiry", Box::pin(expire(pool.clone()))));
+    tasks.spawn(until("notifications", Box::pin(told.tell(pool.clone()))));
     tasks.spawn(until("history", Box::pin(history::keep(pool.clone()))));
     tasks.spawn(until("the options", Box::pin(heed_options(services, pool.clone()))));
     tasks.spawn(until("the sign of life", Box::pin(give_life(pool.clone()))));

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Admit, Rejection, artifacts::image_id, inventory};
+use super::{Admit, Rejection, artifacts::image_id};
 use crate::{
     db::admission::Skip,
     model::{
@@ -79,7 +79,7 @@ impl Admit {
         boots: bool,
         include_disabled: bool,
     ) -> Result<Sorted, Rejection> {
-        let inventory = inventory::ask(&self.services).await?;
+        let inventory = self.inventory(boots).await?;
         let mut wanted: BTreeSet<&str> = BTreeSet::new();
         if boots {
             wanted
@@ -188,6 +188,8 @@ fn why(code: ReasonCode) -> Reason {
         ReasonCode::Locked => {
             "HSM has it locked, or its reservations disabled; unlock it, then enable it again"
         }
+        ReasonCode::ParentOff => "its slot or chassis is off; power that on, then enable it again",
+        ReasonCode::Quarantined => "it is in quarantine; see 'bosun component quarantined'",
         ReasonCode::UnknownComponent => "HSM does not know it",
         ReasonCode::NotANode => "it is not a node",
         ReasonCode::Empty => "HSM says that its slot is empty",

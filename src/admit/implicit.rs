@@ -71,7 +71,15 @@ impl Admit {
         }
         let mut wishes = db::component::wishes(&mut conn, COMPONENTS_MAX).await?;
         let options = db::options::get(&mut conn).await?;
+        // Whoever is frozen waits until that is over.
+        let asked: Vec<i32> = wishes.iter().map(|wish| wish.component).collect();
+        for frozen in db::freeze::covering(&mut conn, &asked, "").await? {
+            wishes.retain(|wish| frozen.components.binary_search(&wish.component).is_err());
+        }
         drop(conn);
+        if wishes.is_empty() {
+            return Ok(Gathered::Nobody);
+        }
         keep_boot_sets(&mut wishes, BOOT_SETS_MAX);
         let desired = wishes.iter().map(|wish| Desired {
             component: wish.component,
@@ -135,7 +143,11 @@ impl Admit {
                     notes: Vec::new(),
                 }))
             }
-            Ok(db::admission::Admitted::Claimed(_) | db::admission::Admitted::Waiting(..))
+            Ok(
+                db::admission::Admitted::Claimed(_)
+                | db::admission::Admitted::Frozen(_)
+                | db::admission::Admitted::Waiting(..),
+            )
             | Err(db::DbError::Conflict { .. } | db::DbError::NotFound { .. }) => Ok(Gathered::Changed),
             Err(error) => Err(error.into()),
         }

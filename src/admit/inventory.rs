@@ -1,17 +1,35 @@
 //! What HSM says of the machine, asked once per admission.
 
-use super::Rejection;
+use std::collections::BTreeSet;
+
+use super::{Admit, Rejection};
 use crate::{
     clients::{
         Services,
         hsm::{HsmComponent, HsmState},
     },
+    db,
     model::{
         selection::{Inventory, InventoryComponent},
         session_template::Arch,
         xname::canonical,
     },
 };
+
+impl Admit {
+    /// What HSM says of the machine, and who is in quarantine; where nodes are to be powered on, also what they sit in
+    /// that is off. PCS powers no parents by itself: On would only time out.
+    pub(super) async fn inventory(&self, powers_on: bool) -> Result<Inventory, Rejection> {
+        let mut inventory = ask(&self.services).await?;
+        if powers_on {
+            let parents = self.services.hsm.parents_off().await?;
+            inventory.parents_off = parents.iter().map(|id| canonical(id)).collect();
+        }
+        let mut conn = db::acquire(&self.pool).await?;
+        inventory.quarantined = db::quarantine::xnames(&mut conn).await?;
+        Ok(inventory)
+    }
+}
 
 /// Asks HSM: nodes, groups, partitions, locks.
 pub async fn ask(services: &Services) -> Result<Inventory, Rejection> {
@@ -26,6 +44,8 @@ pub async fn ask(services: &Services) -> Result<Inventory, Rejection> {
         groups: groups.into_iter().map(|group| (group.label, set(group.members))).collect(),
         partitions: partitions.into_iter().map(|part| (part.name, set(part.members))).collect(),
         locked,
+        quarantined: BTreeSet::new(),
+        parents_off: BTreeSet::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Why a session is not admitted: what is wrong, with what, and what to do next.
 
-use super::artifacts::ArtifactProblem;
+use super::{artifacts::ArtifactProblem, freeze::FrozenPart};
 use crate::{
     clients::ClientError,
     db::DbError,
@@ -81,6 +81,9 @@ pub enum Rejection {
     /// The plan is not the one that was shown.
     #[error("the plan is not what was shown any more: {}; look at it again with 'bosun plan'", .0.join("; "))]
     PlanChanged(Vec<String>),
+    /// A maintenance lock keeps it out.
+    #[error("{}; nothing was changed: wait until it is lifted, or leave them out with --limit", frozen(.0))]
+    Frozen(Vec<FrozenPart>),
     /// A session of this name exists.
     #[error("session '{0}' exists already; choose another name")]
     NameTaken(String),
@@ -111,17 +114,8 @@ pub struct Claim {
 impl Claim {
     /// In words: who holds or waits for how many, and for which.
     pub fn told(&self) -> String {
-        let mut names = xname::fold(&self.components);
-        if names.len() > SHOWN_CHARS_MAX {
-            names.truncate(SHOWN_CHARS_MAX);
-            names.push('…');
-        }
-        let components = match self.components.len() {
-            1 => "1 component".to_owned(),
-            count => format!("{count} components"),
-        };
         let verb = if self.waits { "came first and waits for" } else { "holds" };
-        format!("session '{}' {verb} {components}: {names}", self.session)
+        format!("session '{}' {verb} {}", self.session, some(&self.components))
     }
 }
 
@@ -168,8 +162,29 @@ impl From<DbError> for Rejection {
 /// How much of a message names what others hold.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
+fn frozen(parts: &[FrozenPart]) -> String {
+    let told = |part: &FrozenPart| match part.components.is_empty() {
+        true => part.freeze.told(),
+        false => format!("{} (it covers {})", part.freeze.told(), some(&part.components)),
+    };
+    parts.iter().map(told).collect::<Vec<_>>().join("; ")
+}
+
 fn nodes(count: usize) -> String {
     if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+/// How many, and as far as there is room, who.
+fn some(components: &[Xname]) -> String {
+    let mut names = xname::fold(components);
+    if names.len() > SHOWN_CHARS_MAX {
+        names.truncate(SHOWN_CHARS_MAX);
+        names.push('…');
+    }
+    match components.len() {
+        1 => format!("1 component: {names}"),
+        count => format!("{count} components: {names}"),
+    }
 }
 
 fn holders(claims: &[Claim]) -> String {

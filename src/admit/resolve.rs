@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
-use super::{Admit, Api, Rejection, SessionRequest, artifacts, choose::named_sets, dialect, inventory};
+use super::{Admit, Api, Rejection, SessionRequest, artifacts, choose::named_sets, dialect};
 use crate::{
     db,
     model::{
@@ -58,7 +58,7 @@ impl Admit {
             Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
         let named_sets = named_sets(&mut conn, &request.tenant, &limit).await?;
         drop(conn);
-        let inventory = inventory::ask(&self.services).await?;
+        let inventory = self.inventory(declared.workflow.boots()).await?;
         let selection = members::select(
             &Wanted {
                 template: &template,

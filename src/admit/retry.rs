@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Admit, Chosen, Rejection, session::named};
+use super::{Admit, Chosen, Rejection, freeze, session::named};
 use crate::{
     db::{self, result::FailedComponent, session::Session},
     model::{
@@ -124,6 +124,7 @@ impl Admit {
         let (actor, key) = (request.actor.clone(), request.key.clone());
         match db::admission::readmit_failed(&self.pool, session, claims, command, actor, key).await? {
             db::admission::Admitted::Claimed(holders) => Err(Rejection::Claimed(named(holders, names))),
+            db::admission::Admitted::Frozen(frozen) => Err(Rejection::Frozen(freeze::named(frozen, names))),
             _ => Ok(()),
         }
     }

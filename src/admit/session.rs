@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Admit, Admitted, Claim, Guards, Preview, Rejection, SessionRequest, resolve::Resolved};
+use super::{
+    Admit, Admitted, Claim, FrozenPart, Guards, Preview, Rejection, SessionRequest, freeze, resolve::Resolved,
+};
 use crate::{
     db::{
         self,
@@ -51,6 +53,10 @@ impl Admit {
         let mut conn = db::acquire(&self.pool).await?;
         db::plan_shown::keep(&mut conn, &plan_hash, &json!(Shown::of(&plan))).await?;
         drop(conn);
+        let frozen = self.frozen(&names_of(&plan), &request.actor).await?;
+        let keeps_out =
+            |part: &FrozenPart| format!("would be refused: {}", Rejection::Frozen(vec![part.clone()]));
+        resolved.selection.notes.extend(frozen.iter().map(keeps_out));
         let skipped = skipped_names(&resolved.selection);
         Ok(Preview { plan, plan_hash, skipped, claimed, forecast, notes: resolved.selection.notes })
     }
@@ -141,6 +147,9 @@ impl Admit {
             db::admission::Admitted::Waiting(id, holders) => (id, holders, true),
             db::admission::Admitted::Claimed(holders) => {
                 return Err(Rejection::Claimed(named(holders, &names)));
+            }
+            db::admission::Admitted::Frozen(frozen) => {
+                return Err(Rejection::Frozen(freeze::named(frozen, &names)));
             }
         };
         let claimed = named(holders, &names);

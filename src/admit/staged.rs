@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Admit, Rejection, SessionRequest, default_on_conflict,
     desired_state::Desired,
+    freeze,
     session::{named, skips},
 };
 use crate::{
@@ -165,6 +166,9 @@ impl Admit {
         };
         match db::admission::admit(&self.pool, admission).await {
             Ok(db::admission::Admitted::Claimed(holders)) => Err(Rejection::Claimed(named(holders, &names))),
+            Ok(db::admission::Admitted::Frozen(frozen)) => {
+                Err(Rejection::Frozen(freeze::named(frozen, &names)))
+            }
             Ok(_) => Ok(()),
             Err(db::DbError::Conflict { .. }) => Err(Rejection::NameTaken(new.name.to_string())),
             Err(error) => Err(error.into()),

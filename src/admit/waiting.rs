@@ -8,7 +8,7 @@
 
 use super::{APPLIES, Admit, Rejection, SessionRequest, default_on_conflict};
 use crate::{
-    db::{self, session::Session},
+    db::{self, session::NewSession},
     model::{plan::UnknownPolicy, session::OnConflict},
 };
 
@@ -44,7 +44,7 @@ impl Admit {
             let patient = (session.now - session.created_at)
                 .to_std()
                 .is_ok_and(|waited| waited < self.settings.service_patience);
-            let asked = request(&session);
+            let asked = SessionRequest::of(&session.new);
             let done = if asked.stage {
                 self.stage(&session, &asked).await.map(|_| false)
             } else if session.new.request.get(APPLIES).is_some() {
@@ -55,6 +55,11 @@ impl Admit {
             match done {
                 Ok(waits) => pass.admitted += usize::from(!waits),
                 Err(error @ Rejection::Database(_)) => return Err(error),
+                // It waits as long as the freeze lasts, and those behind it that are not frozen do not.
+                Err(error @ Rejection::Frozen(_)) => {
+                    let mut conn = db::acquire(&self.pool).await?;
+                    db::session::say_why_it_waits(&mut conn, &session.id, &error.to_string()).await?;
+                }
                 Err(error) if error.is_temporary() && patient => {
                     pass.waits_for = Some(error.to_string());
                     return Ok(pass);
@@ -74,24 +79,26 @@ impl Admit {
     }
 }
 
-fn request(session: &Session) -> SessionRequest {
-    let new = &session.new;
-    let unknown = new.request.get("unknown").cloned();
-    let on_conflict = new.request.get("on_conflict").cloned();
-    let on_conflict = on_conflict.and_then(|asked| serde_json::from_value::<OnConflict>(asked).ok());
-    let guards = new.request.get("guards").cloned();
-    SessionRequest {
-        name: new.name.clone(),
-        tenant: new.tenant.clone(),
-        operation: new.operation.clone(),
-        template: new.template_name.clone(),
-        limit: new.limit.clone(),
-        include_disabled: new.include_disabled,
-        stage: new.stage,
-        api: new.api,
-        unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
-        on_conflict: on_conflict.unwrap_or_else(|| default_on_conflict(new.api)),
-        guards: guards.and_then(|guards| serde_json::from_value(guards).ok()).unwrap_or_default(),
-        actor: new.actor.clone(),
+impl SessionRequest {
+    /// As it was kept.
+    pub fn of(new: &NewSession) -> Self {
+        let unknown = new.request.get("unknown").cloned();
+        let on_conflict = new.request.get("on_conflict").cloned();
+        let on_conflict = on_conflict.and_then(|asked| serde_json::from_value::<OnConflict>(asked).ok());
+        let guards = new.request.get("guards").cloned();
+        Self {
+            name: new.name.clone(),
+            tenant: new.tenant.clone(),
+            operation: new.operation.clone(),
+            template: new.template_name.clone(),
+            limit: new.limit.clone(),
+            include_disabled: new.include_disabled,
+            stage: new.stage,
+            api: new.api,
+            unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
+            on_conflict: on_conflict.unwrap_or_else(|| default_on_conflict(new.api)),
+            guards: guards.and_then(|guards| serde_json::from_value(guards).ok()).unwrap_or_default(),
+            actor: new.actor.clone(),
+        }
     }
 }

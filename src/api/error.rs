@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::body;
 use crate::{
-    admit::{Claim, Rejection},
+    admit::{Claim, FrozenPart, Rejection},
     db::DbError,
     model::xname,
 };
@@ -101,9 +101,10 @@ impl ApiError {
             Self::BodyTimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::Rejected(rejection) => match rejection {
-                Rejection::Claimed(_) | Rejection::NameTaken(_) | Rejection::PlanChanged(_) => {
-                    StatusCode::CONFLICT
-                }
+                Rejection::Claimed(_)
+                | Rejection::NameTaken(_)
+                | Rejection::PlanChanged(_)
+                | Rejection::Frozen(_) => StatusCode::CONFLICT,
                 Rejection::Selection(_) | Rejection::Invalid(_) => StatusCode::BAD_REQUEST,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             },
@@ -160,6 +161,9 @@ impl ApiError {
                     Rejection::Unconfirmed { members, .. } => {
                         more.insert("confirm".to_owned(), json!(members));
                     }
+                    Rejection::Frozen(parts) => {
+                        more.insert("frozen".to_owned(), parts.iter().map(frozen).collect());
+                    }
                     Rejection::PlanChanged(changes) => {
                         more.insert("changes".to_owned(), json!(changes));
                     }
@@ -180,6 +184,15 @@ impl ApiError {
 /// Who holds what, for programs.
 fn held(claim: &Claim) -> Value {
     json!({"session": claim.session, "count": claim.components.len(), "components": xname::fold(&claim.components)})
+}
+
+/// What is frozen, for programs.
+fn frozen(part: &FrozenPart) -> Value {
+    let freeze = &part.freeze;
+    json!({
+        "freeze": freeze.id, "reason": freeze.reason, "actor": freeze.actor, "until": freeze.until,
+        "count": part.components.len(), "components": xname::fold(&part.components),
+    })
 }
 
 impl From<DbError> for ApiError {

@@ -163,6 +163,14 @@ impl Client {
         self.send::<Value>(Method::DELETE, path, &[], None).await.map(drop)
     }
 
+    /// Takes everything away that is there, and says how much that was.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete_all<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, CliError> {
+        self.send(Method::DELETE, path, &[], None).await
+    }
+
     /// Opens a stream of events; they come as they happen, after the one with this number. None: there will be none.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::{
     client::{Client, ClientArgs},
     listing,
     output::{self, Column, OutputArgs},
+    quarantine,
 };
 
 /// `bosun component …`
@@ -21,6 +22,12 @@ pub enum ComponentCommand {
     Claims(ClaimsArgs),
     /// Show what sessions did with a component, newest first
     History(HistoryArgs),
+    /// Leave components out of sessions until they are released
+    Quarantine(quarantine::QuarantineArgs),
+    /// Release components from quarantine
+    Release(quarantine::ReleaseArgs),
+    /// List components in quarantine
+    Quarantined(quarantine::QuarantinedArgs),
 }
 
 /// `bosun component list`
@@ -95,6 +102,9 @@ pub struct HistoryArgs {
 /// When the server cannot be asked, or refuses.
 pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
     match command {
+        ComponentCommand::Quarantine(args) => return quarantine::quarantine(args).await,
+        ComponentCommand::Release(args) => return quarantine::release(args).await,
+        ComponentCommand::Quarantined(args) => return quarantine::list(args).await,
         ComponentCommand::List(args) => {
             let filters = [("session", &args.session), ("status", &args.status), ("phase", &args.phase)];
             let query: Vec<_> =
@@ -150,15 +160,39 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
                 Column::Number("RUN"),
                 Column::Text("OUTCOME"),
                 Column::Number("ATTEMPTS"),
+                Column::Text("TEMPLATE"),
+                Column::Text("IMAGE"),
                 Column::Text("REASON"),
                 Column::Text("ERROR"),
             ];
-            let keys =
-                ["at", "session", "operation", "step", "run", "outcome", "attempts", "reason", "error"];
+            let keys = [
+                "at",
+                "session",
+                "operation",
+                "step",
+                "run",
+                "outcome",
+                "attempts",
+                "template",
+                "image",
+                "reason",
+                "error",
+            ];
             output::print(args.output.output, &value, || {
-                output::table(&columns, output::rows(&value, &keys))
+                output::table(&columns, output::rows(&with_versions(&value), &keys))
             })?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// Templates as `name@version`.
+fn with_versions(lines: &Value) -> Value {
+    let mut lines = lines.clone();
+    for line in lines.as_array_mut().into_iter().flatten() {
+        if let (Some(name), Some(version)) = (line["template"].as_str(), line["template_version"].as_i64()) {
+            line["template"] = Value::from(format!("{name}@{version}"));
+        }
+    }
+    lines
 }

@@ -16,7 +16,7 @@ use super::{
     output::{self, Column, Format, OutputArgs},
     plan::{self, RequestArgs},
     progress::Progress,
-    selection, summary,
+    selection, stuck, summary,
     view::SessionView,
 };
 use crate::model::xname::pattern;
@@ -30,6 +30,8 @@ pub enum SessionCommand {
     List(ListArgs),
     /// Show a session: its counts, steps and errors
     Show(ShowArgs),
+    /// Show what somebody should look at, and what to look at next
+    Stuck(stuck::StuckArgs),
     /// Follow a session on this terminal
     Watch(NamedArgs),
     /// Wait for a session's end; the exit code tells how it ended
@@ -274,6 +276,7 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
         SessionCommand::Create(args) => create(args).await,
         SessionCommand::List(args) => list(args).await,
         SessionCommand::Show(args) => show(args).await,
+        SessionCommand::Stuck(args) => stuck::run(args).await,
         SessionCommand::Watch(args) => {
             let client = Client::new(&args.client)?;
             let followed = follow::follow(&client, &args.name, None, &mut Progress::for_stderr()).await?;

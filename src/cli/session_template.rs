@@ -28,6 +28,8 @@ pub enum TemplateCommand {
     Show(NamedArgs),
     /// Check a template against the services: boot sets, artifacts, images
     Validate(NamedArgs),
+    /// Show every version that a template's name ever stood for
+    Versions(NamedArgs),
     /// Delete a template; sessions made from it keep their version
     Delete(DeleteArgs),
 }
@@ -104,6 +106,22 @@ pub async fn run(command: &TemplateCommand) -> Result<Exit, CliError> {
         TemplateCommand::Show(args) => {
             let value: Value = Client::new(&args.client)?.get(&["templates", &args.name], &[]).await?;
             output::print(args.output.output, &value, || output::yaml(&value))?;
+            Ok(Exit::Done)
+        }
+        TemplateCommand::Versions(args) => {
+            let path = ["templates", &args.name, "versions"];
+            let value: Value = Client::new(&args.client)?.get(&path, &[]).await?;
+            let columns = [
+                Column::Number("VERSION"),
+                Column::Text("CURRENT"),
+                Column::Text("CREATED"),
+                Column::Number("SESSIONS"),
+                Column::Text("LAST USED"),
+            ];
+            let keys = ["version", "is_current", "created_at", "sessions", "last_used_at"];
+            output::print(args.output.output, &value, || {
+                output::table(&columns, output::rows(&value, &keys))
+            })?;
             Ok(Exit::Done)
         }
         TemplateCommand::Validate(args) => validate(args).await,

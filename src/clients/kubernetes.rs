@@ -6,12 +6,12 @@
 
 use std::{pin::pin, time::Duration};
 
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 use futures_util::TryStreamExt as _;
 use k8s_openapi::{
     api::{
         batch::v1::Job as JobObject,
-        core::v1::{ContainerState, Pod as PodObject},
+        core::v1::{ContainerState, Event as EventObject, Pod as PodObject},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
@@ -149,6 +149,23 @@ pub struct Seen {
     pub pods: Vec<Pod>,
 }
 
+/// Something that people who look at the cluster should know.
+#[derive(Debug, Clone)]
+pub struct News<'a> {
+    /// The Event's name: the same news has the same name, however often it is told.
+    pub name: &'a str,
+    /// The Job it is about.
+    pub job: &'a str,
+    /// In one word, as in `SessionHalted`.
+    pub reason: &'a str,
+    /// In a sentence.
+    pub message: &'a str,
+    /// Whether somebody has to do something.
+    pub is_warning: bool,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
 /// What came of creating a Job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
@@ -164,6 +181,7 @@ pub struct Kubernetes {
     jobs: Api<JobObject>,
     any_jobs: Api<DynamicObject>,
     pods: Api<PodObject>,
+    events: Api<DynamicObject>,
     selector: String,
 }
 
@@ -184,7 +202,8 @@ impl Kubernetes {
         Ok(Self {
             jobs: Api::namespaced(client.clone(), &namespace),
             any_jobs: Api::namespaced_with(client.clone(), &namespace, &any_job),
-            pods: Api::namespaced(client, &namespace),
+            pods: Api::namespaced(client.clone(), &namespace),
+            events: Api::namespaced_with(client, &namespace, &ApiResource::erase::<EventObject>(&())),
             selector,
         })
     }
@@ -231,6 +250,35 @@ impl Kubernetes {
     pub async fn delete(&self, name: &str) -> Result<(), KubernetesError> {
         match answer("delete a Job", self.jobs.delete(name, &DeleteParams::background())).await {
             Ok(_) | Err(KubernetesError::Refused { code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an Event about the Job whose name this is, or about none that exists any more. Harmless where the Event is
+    /// there already.
+    pub async fn tell(&self, news: &News<'_>) -> Result<(), KubernetesError> {
+        let what = "write an Event";
+        let at = news.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let event = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": news.name},
+            "involvedObject": {
+                "apiVersion": "batch/v1", "kind": "Job", "name": news.job,
+                "namespace": self.jobs.namespace().unwrap_or("default"),
+            },
+            "reason": news.reason,
+            "message": news.message,
+            "type": if news.is_warning { "Warning" } else { "Normal" },
+            "count": 1,
+            "source": {"component": "bosun"},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+        });
+        let event: DynamicObject = serde_json::from_value(event)
+            .map_err(|error| KubernetesError::Failed { what, reason: error.to_string() })?;
+        match answer(what, self.events.create(&PostParams::default(), &event)).await {
+            Ok(_) | Err(KubernetesError::Refused { code: 409, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -16,6 +16,7 @@ mod http;
 pub mod ims;
 pub mod jwks;
 pub mod kubernetes;
+pub mod notification;
 pub mod pcs;
 pub mod s3;
 pub mod tapms;

@@ -5,6 +5,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{ArgMatches, Args};
 use humantime::parse_duration;
 
+use super::notify::NotifyArgs;
 use super::services::{AccessArgs, ServiceArgs};
 use crate::{cli, sim};
 
@@ -46,6 +47,9 @@ pub struct DevArgs {
         value_name = "TIME"
     )]
     pub service_patience: Duration,
+    /// Who is told of sessions
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Real services; where one is given no machine is simulated
     #[command(flatten)]
     pub services: ServiceArgs,

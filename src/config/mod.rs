@@ -2,12 +2,14 @@
 
 mod auth;
 mod dev;
+mod notify;
 mod serve;
 mod services;
 mod worker;
 
 pub use auth::{AuthArgs, AuthMode};
 pub use dev::{DemoArgs, DevArgs, SimulateArgs, machine_arguments};
+pub use notify::NotifyArgs;
 pub use serve::{DatabaseArgs, LauncherArgs, LauncherKind, MigrateArgs, PatienceArgs, ServeArgs};
 pub use services::{AccessArgs, PcsArgs, ServiceArgs};
 pub use worker::WorkerArgs;
@@ -82,6 +84,11 @@ pub enum Command {
     /// Look at components
     #[command(subcommand)]
     Component(cli::component::ComponentCommand),
+    /// Ask the database in SQL, as the role that may only read (opens psql)
+    Sql(cli::sql::SqlArgs),
+    /// Let no session begin anything: maintenance locks
+    #[command(subcommand)]
+    Freeze(cli::freeze::FreezeCommand),
     /// Look at and change bosun's own options
     #[command(subcommand)]
     Option(cli::options::OptionCommand),

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use humantime::parse_duration;
 
 use super::auth::AuthArgs;
+use super::notify::NotifyArgs;
 use super::services::{AccessArgs, PcsArgs, ServiceArgs};
 
 /// Where the database is.
@@ -124,6 +125,9 @@ pub struct ServeArgs {
     /// Who may ask for what
     #[command(flatten)]
     pub auth: AuthArgs,
+    /// Who is told of sessions
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// The services
     #[command(flatten)]
     pub services: ServiceArgs,

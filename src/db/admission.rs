@@ -20,10 +20,10 @@ use super::{
     claim::{self, Wish},
     command, component,
     error::doing,
-    plan, session, session_component_batch, session_template, slice, workflow,
+    freeze, plan, session, session_component_batch, session_template, slice, workflow,
 };
 
-pub use super::{claim::Holder, session::NewSession, session_component_batch::Skip};
+pub use super::{claim::Holder, freeze::Frozen, session::NewSession, session_component_batch::Skip};
 
 /// How often a transaction that ran into a deadlock is begun anew.
 const TRIES_MAX: usize = 4;
@@ -40,6 +40,8 @@ pub enum Admitted {
     Waiting(SessionId, Vec<Holder>),
     /// Nothing was written: others hold components of it, or came first and wait for them.
     Claimed(Vec<Holder>),
+    /// Nothing was written: a freeze covers components of it.
+    Frozen(Vec<Frozen>),
 }
 
 /// A session to be admitted, resolved and compiled.
@@ -115,7 +117,11 @@ async fn admit_once(pool: &Pool, admission: &Admission) -> Result<Admitted, DbEr
     let mut tx = pool.begin().await.map_err(doing("admit a session"))?;
     let admitted = admit_in(&mut tx, admission).await?;
     let Admitted::Claimed(holders) = admitted else {
-        tx.commit().await.map_err(doing("admit a session"))?;
+        match admitted {
+            Admitted::Frozen(_) => tx.rollback().await,
+            _ => tx.commit().await,
+        }
+        .map_err(doing("admit a session"))?;
         return Ok(admitted);
     };
     tx.rollback().await.map_err(doing("admit a session"))?;
@@ -158,6 +164,10 @@ async fn admit_in(conn: &mut Connection, admission: &Admission) -> Result<Admitt
     let ids: Vec<i32> = plan.members.iter().map(|member| member.component.0).collect();
     let slices: Vec<i16> = plan.members.iter().map(|member| member.slice.0).collect();
     claim::lock(conn).await?;
+    let frozen = freeze::covering(conn, &ids, &new.actor).await?;
+    if !frozen.is_empty() {
+        return Ok(Admitted::Frozen(frozen));
+    }
     let numbers = artifact_numbers(conn, plan).await?;
     let template = session_template::version(conn, template).await?;
     let workflow = workflow::find_or_insert(conn, &new.operation, workflow).await?;
@@ -355,7 +365,7 @@ pub async fn readmit_failed(
         let mut tx = pool.begin().await.map_err(doing("retry a session"))?;
         let admitted = readmit_in(&mut tx, session, &components, (&request, &actor, key.as_deref())).await?;
         match admitted {
-            Admitted::Claimed(_) => tx.rollback().await,
+            Admitted::Claimed(_) | Admitted::Frozen(_) => tx.rollback().await,
             _ => tx.commit().await,
         }
         .map_err(doing("retry a session"))?;
@@ -371,6 +381,10 @@ async fn readmit_in(
     (request, actor, key): (&CommandRequest, &str, Option<&str>),
 ) -> Result<Admitted, DbError> {
     claim::lock(conn).await?;
+    let frozen = freeze::covering(conn, components, actor).await?;
+    if !frozen.is_empty() {
+        return Ok(Admitted::Frozen(frozen));
+    }
     let row = sqlx::query!(
         r#"select coalesce(s.request->>'applies', s.name) as "name!", s.operation from session_lease l join session s on s.session_id = l.session_id
             where l.session_id = $1 and s.state <> 'waiting' for update of l"#,

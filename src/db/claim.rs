@@ -323,22 +323,49 @@ pub struct ClaimFilter<'a> {
     pub limit: i64,
 }
 
-/// Who holds what, by component.
+/// Who holds what, by component. Of one session only its own members are looked at: one that is over has no claims, and
+/// one that holds little is not looked for among all that others hold.
 pub async fn page(conn: &mut Connection, filter: ClaimFilter<'_>) -> Result<Vec<ClaimLine>, DbError> {
-    sqlx::query_as!(
-        ClaimLine,
-        r#"select xname as "xname!", session_id as "session_id!", session as "session!", state as "state!",
-                  phase as "phase!", wanted_by as "wanted_by?"
-             from claims
-            where ($1::text is null or session = $1) and (not $2 or wanted_by is not null)
-              and ($3::text is null or xname > $3)
-            order by xname limit $4"#,
-        filter.session,
-        filter.wanted,
-        filter.after,
-        filter.limit.clamp(1, 10_000)
-    )
-    .fetch_all(conn)
-    .await
-    .map_err(doing("list claims"))
+    let limit = filter.limit.clamp(1, 10_000);
+    let listed = match filter.session {
+        None => {
+            sqlx::query_as!(
+                ClaimLine,
+                r#"select xname as "xname!", session_id as "session_id!", session as "session!", state as "state!",
+                          phase as "phase!", wanted_by as "wanted_by?"
+                     from claims
+                    where (not $1 or wanted_by is not null) and ($2::text is null or xname > $2)
+                    order by xname limit $3"#,
+                filter.wanted,
+                filter.after,
+                limit
+            )
+            .fetch_all(conn)
+            .await
+        }
+        Some(session) => {
+            sqlx::query_as!(
+                ClaimLine,
+                r#"with held as materialized (
+                     select s.session_id, s.name, s.state, p.component_id, p.phase, p.wanted_by
+                       from session s
+                       join session_component_batch b on b.session_id = s.session_id and b.slice_no is not null
+                      cross join lateral unnest(b.component_ids) u(component_id)
+                       join component_progress p on p.component_id = u.component_id and p.claimed_by = s.session_id
+                      where s.name = $1 and s.state <> 'ended' and (not $2 or p.wanted_by is not null))
+                   select c.xname, h.session_id, h.name as session, h.state, h.phase, w.name as "wanted_by?"
+                     from held h join component c on c.component_id = h.component_id
+                     left join session w on w.session_id = h.wanted_by
+                    where $3::text is null or c.xname > $3
+                    order by c.xname limit $4"#,
+                session,
+                filter.wanted,
+                filter.after,
+                limit
+            )
+            .fetch_all(conn)
+            .await
+        }
+    };
+    listed.map_err(doing("list claims"))
 }

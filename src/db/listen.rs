@@ -24,6 +24,8 @@ pub enum Heard {
     Command,
     /// Somebody wants components of the session, or gave it some.
     Claims,
+    /// A freeze was set or lifted.
+    Freeze,
     /// These components (numbers) of the session reported.
     Reports(Vec<i32>),
     /// A session was admitted, ended, or has a command: look for what is to be done.
@@ -95,6 +97,7 @@ fn read(notification: &PgNotification) -> Heard {
     match (notification.payload(), notification.payload().strip_prefix("report ")) {
         (_, Some(ids)) => Heard::Reports(ids.split(',').filter_map(|id| id.parse().ok()).collect()),
         ("claims", _) => Heard::Claims,
+        ("freeze", _) => Heard::Freeze,
         _ => Heard::Command,
     }
 }

@@ -88,7 +88,7 @@ pub async fn get(conn: &mut Connection, tenant: &str, name: &str) -> Result<Stor
     })
 }
 
-/// The content that a template's name stands for now, or stood for when a session was made from it, by version.
+/// The content that a template's name stands for, or ever stood for, by version.
 pub async fn get_version(
     conn: &mut Connection,
     tenant: &str,
@@ -98,11 +98,8 @@ pub async fn get_version(
     let content = sqlx::query_scalar!(
         "select v.content from session_template_version v
           where v.session_template_version_id = $3
-            and (exists (select from session_template t
-                          where t.tenant = $1 and t.name = $2 and t.session_template_version_id = $3)
-                 or exists (select from session s
-                             where s.tenant = $1 and split_part(s.template_name, '@', 1) = $2
-                               and s.session_template_version_id = $3))",
+            and exists (select from session_template_applied a
+                         where a.tenant = $1 and a.name = $2 and a.session_template_version_id = $3)",
         tenant,
         name,
         version
@@ -142,10 +139,11 @@ pub async fn versions(conn: &mut Connection, tenant: &str, name: &str) -> Result
              select session_template_version_id as version from session_template where tenant = $1 and name = $2)
            select v.session_template_version_id as version, n.version is not null as "is_current!", v.created_at,
                   coalesce(u.sessions, 0) as "sessions!", u.last_used_at
-             from (select version from used union select version from now) m
-             join session_template_version v on v.session_template_version_id = m.version
-             left join used u on u.version = m.version
-             left join now n on n.version = m.version
+             from session_template_applied a
+             join session_template_version v using (session_template_version_id)
+             left join used u on u.version = a.session_template_version_id
+             left join now n on n.version = a.session_template_version_id
+            where a.tenant = $1 and a.name = $2
             order by v.session_template_version_id desc limit 1000"#,
         tenant,
         name

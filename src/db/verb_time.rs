@@ -4,6 +4,9 @@ use crate::model::session::SessionId;
 
 use super::{Connection, DbError, error::doing};
 
+/// Of so many sessions it is known how long their verbs took.
+const SESSIONS_MAX: i64 = 300;
+
 /// How long a verb takes, by what is past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerbTime {
@@ -69,4 +72,18 @@ pub async fn time_one(conn: &mut Connection) -> Result<Option<SessionId>, DbErro
     .await
     .map_err(doing("time the components of a session"))?;
     Ok(timed.map(SessionId))
+}
+
+/// Forgets the times of all but the newest sessions, so that a view over them stays quick.
+pub async fn expire(conn: &mut Connection) -> Result<(), DbError> {
+    sqlx::query!(
+        "delete from verb_time where session_id < (
+           select min(session_id) from (
+             select distinct session_id from verb_time order by session_id desc limit $1) newest)",
+        SESSIONS_MAX
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("forget how long verbs took"))?;
+    Ok(())
 }

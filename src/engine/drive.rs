@@ -27,6 +27,7 @@ use crate::{
 
 mod claims;
 mod command;
+mod freeze;
 
 use command::{answers, refusal};
 
@@ -112,6 +113,8 @@ struct Driver {
     ordinals: HashMap<i32, Ordinal>,
     /// Rows of `hand_over` that are open: what was given is looked for again until nothing is left.
     asked: Vec<i64>,
+    /// Whom a freeze covers, as the flow was told last.
+    frozen: Vec<i32>,
     /// Claims were wanted already when the session was loaded.
     wanted_before: bool,
     wake: Option<Timestamp>,
@@ -159,6 +162,7 @@ impl Driver {
             heart,
             clock,
             asked: Vec::new(),
+            frozen: Vec::new(),
             wanted_before: remembered.wanted,
             wake: None,
             next_poll: Instant::now() + POLL_INTERVAL,
@@ -216,6 +220,7 @@ impl Driver {
     /// Starts with the commands that wait: the retry of a session that had ended has to be known before its end is.
     async fn begin(&mut self) -> Result<(), Halt> {
         let (mut inputs, mut ids, mut refused) = (self.claims().await?, Vec::new(), Vec::new());
+        inputs.extend(self.frozen().await?);
         for PendingCommand { id, request, actor } in self.pending().await? {
             match self.understand(&request).await? {
                 Ok(command) => {
@@ -265,7 +270,7 @@ impl Driver {
     /// Reads what hints announce, and now and then what none announced.
     async fn follow(&mut self, hints: Vec<Heard>, inputs: &mut Vec<Input>) -> Result<(), Halt> {
         let mut reported: Vec<i32> = Vec::new();
-        let (mut command, mut claims) = (false, false);
+        let (mut command, mut claims, mut freeze) = (false, false, false);
         let mut everything = Instant::now() >= self.next_poll;
         let mut hints = hints;
         if hints.iter().any(|hint| matches!(hint, Heard::Reports(_))) {
@@ -282,6 +287,7 @@ impl Driver {
                 Heard::Reports(components) => reported.extend(components),
                 Heard::Command => command = true,
                 Heard::Claims => claims = true,
+                Heard::Freeze => freeze = true,
                 Heard::Gap => everything = true,
                 Heard::Launcher | Heard::Events(_) => {}
             }
@@ -290,7 +296,7 @@ impl Driver {
             self.next_poll = Instant::now() + POLL_INTERVAL;
             self.heed_options().await?;
             self.tell_counts().await;
-            (command, claims) = (true, true);
+            (command, claims, freeze) = (true, true, true);
             let waiting = self.flow.awaits_report();
             reported.extend(waiting.iter().map(|ordinal| self.plan.members[ordinal.0 as usize].component.0));
         }
@@ -307,6 +313,9 @@ impl Driver {
         }
         if claims {
             inputs.extend(self.claims().await?);
+        }
+        if freeze {
+            inputs.extend(self.frozen().await?);
         }
         if command {
             self.obey().await?;

@@ -71,7 +71,7 @@ impl Options {
 }
 
 /// BOS's ages: a number with m, h, d or w in either case, or `0`.
-fn age(text: &str) -> Option<Duration> {
+pub(super) fn age(text: &str) -> Option<Duration> {
     let minutes = match text.chars().next_back()?.to_ascii_lowercase() {
         'm' => 1,
         'h' => 60,

@@ -31,6 +31,8 @@ pub enum ReasonCode {
     WrongArchitecture,
     UnknownComponent,
     NotANode,
+    Quarantined,
+    ParentOff,
     Claimed,
     TakenOver,
     DisabledByActor,
@@ -41,6 +43,9 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
+    /// Failures of a service rather than of the node.
+    pub const OF_SERVICES: [Self; 2] = [Self::ServiceUnavailable, Self::ConfigurationMissing];
+
     /// The stable label, as in SQL and JSON.
     pub fn label(self) -> &'static str {
         match self {
@@ -66,6 +71,8 @@ impl ReasonCode {
             Self::WrongArchitecture => "wrong_architecture",
             Self::UnknownComponent => "unknown_component",
             Self::NotANode => "not_a_node",
+            Self::Quarantined => "quarantined",
+            Self::ParentOff => "parent_off",
             Self::Claimed => "claimed",
             Self::TakenOver => "taken_over",
             Self::DisabledByActor => "disabled_by_actor",
@@ -84,7 +91,7 @@ impl ReasonCode {
     /// Whether the service had failed rather than the node: a retry then starts at the step itself, not where
     /// the step sends a failed node back to.
     pub fn is_the_services(self) -> bool {
-        matches!(self, Self::ServiceUnavailable | Self::ConfigurationMissing)
+        Self::OF_SERVICES.contains(&self)
     }
 }
 

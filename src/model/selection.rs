@@ -16,6 +16,10 @@ pub struct Inventory {
     pub partitions: BTreeMap<String, BTreeSet<String>>,
     /// Components an administrator locked, or whose reservations are disabled.
     pub locked: BTreeSet<String>,
+    /// Components in bosun's own quarantine.
+    pub quarantined: BTreeSet<String>,
+    /// Chassis and slots that are off; looked for only where nodes are to be powered on.
+    pub parents_off: BTreeSet<String>,
 }
 
 /// What HSM says of one component.
@@ -69,6 +73,15 @@ pub struct Skipped {
 }
 
 impl Inventory {
+    /// What a component sits in, if that is off: it cannot be powered on then.
+    pub fn parent_off(&self, id: &str) -> Option<&str> {
+        let within = |parent: &&String| {
+            id.strip_prefix(parent.as_str())
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        self.parents_off.iter().find(within).map(String::as_str)
+    }
+
     /// The little that is known of components by their names alone.
     pub fn of_names(names: impl IntoIterator<Item = String>) -> Self {
         let known = InventoryComponent {

@@ -71,6 +71,14 @@ pub enum SelectionError {
         /// The components.
         components: Vec<String>,
     },
+    /// A boot set that names nobody, whatever the limit.
+    #[error("boot set {boot_set} names nobody{}", .why.iter().map(|why| format!("; {why}")).collect::<String>())]
+    EmptyBootSet {
+        /// The boot set.
+        boot_set: String,
+        /// What might explain it.
+        why: Vec<String>,
+    },
     /// Nobody is selected at all, before anybody is left out.
     #[error("no component is selected{}", .notes.iter().map(|note| format!("; {note}")).collect::<String>())]
     Nobody {
@@ -164,6 +172,7 @@ fn boot_set_ids(
         SelectionError::UnknownName { place, kind, name: name.to_owned(), hint }
     };
     let place = || format!("boot set {name}");
+    let mut why = Vec::new();
     let mut ids: BTreeSet<String> = boot_set.node_list.iter().flatten().map(|id| canonical(id)).collect();
     if let Some(tenant) = wanted.tenant {
         let components: Vec<String> = ids.iter().filter(|id| !tenant.contains(*id)).cloned().collect();
@@ -179,7 +188,7 @@ fn boot_set_ids(
                 if wanted.dialect == Dialect::Bosun {
                     return Err(error);
                 }
-                notes.push(error.to_string());
+                why.push(error.to_string());
             }
         }
     }
@@ -188,7 +197,7 @@ fn boot_set_ids(
             Some(members) => ids.extend(members.iter().cloned()),
             None => {
                 let hint = spelling::hint(role, names.roles.keys().map(String::as_str));
-                notes.push(format!("{}: no node has the role '{role}'{hint}", place()));
+                why.push(format!("{}: no node has the role '{role}'{hint}", place()));
             }
         }
     }
@@ -198,10 +207,17 @@ fn boot_set_ids(
             .get(partition)
             .ok_or_else(|| unknown("the template".to_owned(), "partition", partition, names.partitions))?;
         ids.retain(|id| members.contains(id));
+        if ids.is_empty() {
+            why.push(format!("nobody it names is in partition '{partition}'"));
+        }
     }
     if let Some(tenant) = wanted.tenant {
         ids.retain(|id| tenant.contains(id));
     }
+    if ids.is_empty() && wanted.dialect == Dialect::Bosun {
+        return Err(SelectionError::EmptyBootSet { boot_set: name.to_owned(), why });
+    }
+    notes.append(&mut why);
     Ok(ids)
 }
 
@@ -290,6 +306,12 @@ pub fn judge(
     }
     if inventory.locked.contains(id) {
         return Err(ReasonCode::Locked);
+    }
+    if inventory.quarantined.contains(id) {
+        return Err(ReasonCode::Quarantined);
+    }
+    if inventory.parent_off(id).is_some() {
+        return Err(ReasonCode::ParentOff);
     }
     if component.is_empty {
         return Err(ReasonCode::Empty);

@@ -11,12 +11,17 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// How long it is known what was shown of a plan.
 const PLANS_SHOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long it is known what people were told.
+const NEWS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Most sessions that are forgotten at a time.
+const FORGOTTEN_MAX: usize = 100;
+
 /// Looks after it for ever.
 pub async fn keep(pool: db::Pool) {
     let mut next_expiry = Instant::now();
     loop {
-        if let Err(error) = time(&pool).await {
-            tracing::warn!("sessions that are over are not timed: {error}");
+        if let Err(error) = settle(&pool).await {
+            tracing::warn!("sessions that are over are not settled: {error}");
         }
         if Instant::now() >= next_expiry {
             next_expiry = Instant::now() + EXPIRY_INTERVAL;
@@ -28,13 +33,30 @@ pub async fn keep(pool: db::Pool) {
     }
 }
 
-async fn time(pool: &db::Pool) -> Result<(), db::DbError> {
-    let mut conn = db::acquire(pool).await?;
-    while db::verb_time::time_one(&mut conn).await?.is_some() {}
-    Ok(())
+async fn settle(pool: &db::Pool) -> Result<(), db::DbError> {
+    loop {
+        let mut conn = db::acquire(pool).await?;
+        let options = db::site_options::get(&mut conn).await?;
+        drop(conn);
+        if db::quarantine::settle_one(pool, options.quarantine_after).await?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 async fn expire(pool: &db::Pool) -> Result<(), db::DbError> {
     let mut conn = db::acquire(pool).await?;
-    db::plan_shown::expire(&mut conn, PLANS_SHOWN_FOR).await
+    db::plan_shown::expire(&mut conn, PLANS_SHOWN_FOR).await?;
+    db::notification::expire(&mut conn, NEWS_KEPT_FOR).await?;
+    db::verb_time::expire(&mut conn).await?;
+    db::session::note_overdue(&mut conn).await?;
+    let Some(time_to_live) = db::site_options::get(&mut conn).await?.history_time_to_live() else {
+        return Ok(());
+    };
+    for _ in 0..FORGOTTEN_MAX {
+        if db::session::forget_one(&mut conn, time_to_live).await?.is_none() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -148,6 +148,14 @@ struct Artifacts {
 async fn change(Extract(sim): Extract<Shared>, Path(xname): Path<String>, body: Bytes) -> Answer {
     let change: Change = read(&body).map_err(bad)?;
     sim.with(|world| {
+        if world.parents.iter().any(|(id, _)| *id == xname) {
+            match change.power {
+                Some(Power::Off) => world.parents_off.insert(xname.clone()),
+                Some(Power::On) => world.parents_off.remove(&xname),
+                None => false,
+            };
+            return Ok(json(&json!({ "xname": xname, "off": world.parents_off.contains(&xname) })));
+        }
         let Some(&no) = world.names.get(&xname) else { return Err(missing("there is no such node")) };
         if let Some(faults) = change.faults {
             let mut all = NodeFaults::default();

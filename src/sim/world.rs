@@ -3,7 +3,7 @@
 //! The world knows no HTTP and no real time: it is told what time it is. Services keep their own records in it
 //! and learn of each other only through what the real ones exchange.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct World {
     pub names: HashMap<String, NodeNo>,
     /// What the nodes sit in: cabinets, chassis, modules, BMCs.
     pub parents: Vec<(String, Kind)>,
+    /// Those of them that somebody switched off.
+    pub parents_off: HashSet<String>,
     pub machine: Machine,
     pub hsm: Hsm,
     pub pcs: Pcs,
@@ -117,6 +119,7 @@ impl World {
             queue: Queue::new(),
             nodes,
             parents,
+            parents_off: HashSet::new(),
             settings,
             clock,
         };

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 49] = [
     "",
     "demo",
     "dev",
@@ -36,11 +36,21 @@ const COMMANDS: [&str; 39] = [
     "template list",
     "template show",
     "template validate",
+    "template versions",
     "template delete",
     "component list",
     "component show",
     "component claims",
     "component history",
+    "component quarantine",
+    "component release",
+    "component quarantined",
+    "freeze",
+    "freeze set",
+    "freeze show",
+    "freeze lift",
+    "session stuck",
+    "sql",
     "option",
     "option show",
     "option set",

@@ -8,6 +8,7 @@ mod large;
 mod lease;
 mod park;
 mod private;
+mod shape;
 
 use std::time::Duration;
 

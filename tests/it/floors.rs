@@ -38,7 +38,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("hyper", &["api/server.rs"]),
     ("hyper_util", &["api/server.rs"]),
     ("jsonwebtoken", &["admit/token/"]),
-    ("ring", &["admit/token/"]),
+    ("ring", &["admit/token/", "clients/notification.rs"]),
     ("tokio_rustls", &["api/tls.rs"]),
     ("petgraph", &["plan/"]),
     ("prometheus_client", &["api/metric.rs"]),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{answer, session_view, shape, time};
 use crate::{
-    admit::APPLIES,
+    admit::{APPLIES, SessionRequest},
     api::{
         ApiError, ApiState,
         actor::Actor,
@@ -122,6 +122,9 @@ async fn create(
         request: json!({}),
         actor: actor.0,
     };
+    if !new.stage {
+        state.admit.refuse_frozen(&SessionRequest::of(&new)).await?;
+    }
     let mut conn = db::acquire(&state.pool).await?;
     let id = db::session::insert_waiting(&mut conn, &new).await?;
     state.waiting.notify_one();

@@ -296,6 +296,10 @@ pub const HISTORY_LINE: Shape = Shape::Named(
         required("attempts", &COUNT),
         required("reason", &MAYBE_TEXT),
         required("error", &MAYBE_TEXT),
+        required("template", &TEXT),
+        required("template_version", &Shape::Nullable(&COUNT)),
+        required("image", &MAYBE_TEXT),
+        required("kernel", &MAYBE_TEXT),
     ]),
 );
 

@@ -128,6 +128,7 @@ fn history_line(line: &HistoryLine) -> Value {
     json!({
         "at": line.at, "session": line.session, "session_id": line.session_id, "operation": line.operation,
         "step": line.step, "run": line.run, "outcome": line.result, "attempts": line.attempts,
-        "reason": line.reason, "error": line.error,
+        "reason": line.reason, "error": line.error, "template": line.template,
+        "template_version": line.template_version, "image": line.image, "kernel": line.kernel,
     })
 }

@@ -6,13 +6,16 @@ pub(super) mod command;
 mod component;
 mod effect;
 mod event;
+mod freeze;
 mod options;
 mod page;
 mod plan;
+mod quarantine;
 mod result;
 mod session;
 mod session_template;
 mod skip;
+mod stuck;
 pub(super) mod view;
 
 use axum::extract::State;
@@ -41,6 +44,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         component::endpoints(),
         claim::endpoints(),
         options::endpoints(),
+        freeze::endpoints(),
+        stuck::endpoints(),
+        quarantine::endpoints(),
     ]
     .concat()
     .into_iter()

@@ -7,6 +7,7 @@ use crate::{
     api::{
         ApiError, ApiState,
         body::{Json, JsonBody},
+        bos::shape,
         endpoint::Endpoint,
         schema::{self, Field, Shape, optional, required},
         tenant::Tenant,
@@ -15,9 +16,19 @@ use crate::{
     model::{role::Role, site_options::SiteOptions},
 };
 
-const OPTIONS: Shape =
-    Shape::Named("SiteOptions", &Shape::Object(&[required("confirm_over", &answer::COUNT)]));
-const PATCH_FIELDS: &[Field] = &[optional("confirm_over", &Shape::Integer { min: 0, max: 10_000_000 })];
+const OPTIONS: Shape = Shape::Named(
+    "SiteOptions",
+    &Shape::Object(&[
+        required("confirm_over", &answer::COUNT),
+        required("quarantine_after", &answer::COUNT),
+        required("history_ttl", &answer::TEXT),
+    ]),
+);
+const PATCH_FIELDS: &[Field] = &[
+    optional("confirm_over", &Shape::Integer { min: 0, max: 10_000_000 }),
+    optional("history_ttl", &shape::AGE),
+    optional("quarantine_after", &Shape::Integer { min: 0, max: 1_000 }),
+];
 const PATCH: Shape = Shape::NonEmptyObject(&[PATCH_FIELDS]);
 
 /// What is below `/bosun/v1`.

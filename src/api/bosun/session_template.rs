@@ -48,7 +48,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             versions,
             "The versions of a session template, newest first",
         )
-        .describe("The one its name stands for, and those that sessions were made from.")
+        .describe("Every version that its name ever stood for; each can be named as NAME@VERSION.")
         .answer(200, &Shape::Many(&answer::TEMPLATE_VERSION))
         .errors(&[404]),
         Endpoint::post(

@@ -91,3 +91,12 @@ async fn delete_in(conn: &mut Connection, xname: &str, actor: &str) -> Result<()
     let reason = Some("its record was deleted");
     tell(conn, &[News { component, kind: CommandKind::Disable, reason }], actor).await
 }
+
+/// All components that are not retired, with their numbers.
+pub async fn names(conn: &mut Connection) -> Result<Vec<(i32, String)>, DbError> {
+    let rows = sqlx::query!("select component_id, xname from component where retired_at is null")
+        .fetch_all(conn)
+        .await
+        .map_err(doing("read the names of components"))?;
+    Ok(rows.into_iter().map(|row| (row.component_id, row.xname)).collect())
+}

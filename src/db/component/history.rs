@@ -27,6 +27,14 @@ pub struct HistoryLine {
     pub error: Option<String>,
     /// When it was made durable.
     pub at: Option<Timestamp>,
+    /// The session's template.
+    pub template: String,
+    /// The number of its version.
+    pub template_version: Option<i64>,
+    /// The IMS image that the session boots.
+    pub image: Option<String>,
+    /// The kernel that the session boots.
+    pub kernel: Option<String>,
 }
 
 /// A component's results in its newest sessions (each was measured to cost about 4 ms), oldest first; a tenant sees those of
@@ -40,7 +48,8 @@ pub async fn component_history(
     sqlx::query_as!(
         HistoryLine,
         r#"select session_id as "session_id!", session as "session!", operation as "operation!", step as "step!",
-                  run::int4 as "run!", result as "result!", attempts::int4 as "attempts!", reason, error, at
+                  run::int4 as "run!", result as "result!", attempts::int4 as "attempts!", reason, error, at,
+                  template as "template!", template_version, image, kernel
              from component_history
             where xname = $1 and ($3::text is null or tenant = $3)
               and session_id = any (array(

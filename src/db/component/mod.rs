@@ -23,7 +23,7 @@ use crate::model::{
 
 use super::{Connection, DbError, artifacts, error::doing, span::Span};
 
-pub use discover::{delete, discover, numbers};
+pub use discover::{delete, discover, names, numbers};
 pub use expire::expire_actual;
 pub use history::{HistoryLine, component_history};
 pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};

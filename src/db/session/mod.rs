@@ -1,14 +1,18 @@
 //! Table `session`.
 
 mod expire;
+mod forget;
 mod park;
 mod progress;
+mod stuck;
 mod work;
 
 pub use expire::expire;
+pub use forget::forget_one;
 pub use park::{park, park_all_running, resume_all};
 pub use progress::{ProgressFilter, SessionProgress, mark, mark_all, progress};
-pub use work::{Needed, need_worker, waiting};
+pub use stuck::{StuckSession, note_overdue, stuck};
+pub use work::{Needed, need_worker, say_why_it_waits, waiting};
 
 use crate::model::{
     Timestamp,

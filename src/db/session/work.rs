@@ -71,3 +71,17 @@ pub async fn waiting(conn: &mut Connection) -> Result<Vec<SessionId>, DbError> {
     .map_err(doing("look for waiting sessions"))?;
     Ok(ids.into_iter().map(SessionId).collect())
 }
+
+/// Says why a session waits.
+pub async fn say_why_it_waits(conn: &mut Connection, id: &SessionId, why: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "update session set reason = $2
+          where session_id = $1 and state = 'waiting' and reason is distinct from $2",
+        id.0,
+        why
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("say why a session waits"))?;
+    Ok(())
+}

@@ -164,7 +164,7 @@ impl Flow {
 
     /// Whether its holder, a barrier or the gate keeps the component out.
     pub(super) fn is_held(&self, ordinal: Ordinal, step: StepNo) -> bool {
-        if self.components[ordinal.0 as usize].awaited {
+        if self.components[ordinal.0 as usize].awaited || self.is_frozen(ordinal, step) {
             return true;
         }
         let barred = self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge]);

@@ -21,6 +21,7 @@ mod change;
 mod command;
 mod count;
 mod enter;
+mod freeze;
 mod lost;
 mod observe;
 mod resume;
@@ -92,6 +93,8 @@ pub enum Input {
     },
     /// Components that this session waited for are its own now; the last power effect on each by whoever held it.
     Granted(Vec<(Ordinal, Option<Timestamp>)>),
+    /// A freeze covers exactly these now.
+    Frozen(Vec<Ordinal>),
 }
 
 /// What is to be done, in this order.
@@ -250,6 +253,8 @@ pub struct Flow {
     waves_alive: Vec<usize>,
     /// A barrier or gate opened: those it held try again.
     recheck_held: bool,
+    /// Whom a freeze covers.
+    in_freeze: fixedbitset::FixedBitSet,
     /// Somebody settled in a step: barriers and gates are judged again.
     stirred: bool,
     ever_acted: bool,
@@ -331,6 +336,7 @@ impl Flow {
             Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
             Input::Wanted { by, members } => self.wanted(now, &by, &members),
             Input::Granted(members) => self.granted(&members),
+            Input::Frozen(members) => self.freeze(&members),
         }
     }
 

@@ -57,6 +57,7 @@ impl Flow {
             alive: members,
             waves_alive,
             recheck_held: false,
+            in_freeze: fixedbitset::FixedBitSet::with_capacity(members),
             stirred: false,
             ever_acted: !past.effects.is_empty(),
             over: false,

@@ -25,6 +25,7 @@ fn inventory() -> Inventory {
         ]),
         partitions: BTreeMap::from([("p1".to_owned(), (0..50).map(id).collect())]),
         locked: BTreeSet::from([id(20), id(21)]),
+        ..Inventory::default()
     }
 }
 
@@ -190,4 +191,47 @@ fn architectures_have_to_fit() {
     assert_eq!(count(None), 2);
     assert_eq!(count(Some(Arch::Arm)), 1);
     assert_eq!(count(Some(Arch::Unknown)), 1);
+}
+
+#[test]
+fn a_partition_narrows_lists_groups_and_roles_alike() {
+    let mut template = template(
+        r#"{"g": {"path": "p", "type": "s3", "node_groups": ["group1"]},
+            "l": {"path": "p", "type": "s3", "node_list": ["x1000c0s49b0n0", "x1000c0s95b0n0", "x1000c0s96b0n0"]},
+            "r": {"path": "p", "type": "s3", "node_roles_groups": ["Compute"]}}"#,
+    );
+    template.partition = Some("p1".to_owned());
+    let named = |boot_set: &str| {
+        let mut one = template.clone();
+        one.boot_sets.retain(|name, _| name == boot_set);
+        let selection = ours(&one, "");
+        selection.member_count() + selection.skipped_count()
+    };
+    assert_eq!((named("g"), named("l"), named("r")), (50, 1, 50));
+    template.boot_sets.get_mut("l").unwrap().node_list = Some(vec!["x1000c0s95b0n0".to_owned()]);
+    assert_eq!(
+        refused(&template, "x1000c0s0b0n0"),
+        "boot set l names nobody; nobody it names is in partition 'p1'"
+    );
+    let noted = ask(&template, "", Dialect::Bos, false).unwrap();
+    assert!(noted.notes.iter().any(|note| note.contains("partition 'p1'")), "{:?}", noted.notes);
+    let nobody = self::template(r#"{"c": {"path": "p", "type": "s3", "node_roles_groups": ["Compte"]}}"#);
+    assert_eq!(
+        refused(&nobody, ""),
+        "boot set c names nobody; boot set c: no node has the role 'Compte' (did you mean 'Compute'?)"
+    );
+}
+
+#[test]
+fn who_is_in_quarantine_or_below_a_parent_that_is_off_is_left_out() {
+    let mut inventory = inventory();
+    inventory.quarantined.insert("x1000c0s1b0n0".to_owned());
+    inventory.parents_off.insert("x1000c0s2".to_owned());
+    let judged =
+        |id: &str, inventory: &Inventory| judge(id, None, false, inventory).map_err(ReasonCode::label);
+    assert_eq!(judged("x1000c0s1b0n0", &inventory), Err("quarantined"));
+    assert_eq!(judged("x1000c0s2b0n0", &inventory), Err("parent_off"));
+    assert!(judged("x1000c0s22b0n0", &inventory).is_ok(), "another slot");
+    inventory.parents_off.insert("x1000c0".to_owned());
+    assert_eq!(judged("x1000c0s22b0n0", &inventory), Err("parent_off"));
 }

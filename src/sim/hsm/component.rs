@@ -96,6 +96,13 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Something that nodes sit in, as it is now.
+    pub fn parent_now(world: &World, id: &'a str, kind: Kind) -> Self {
+        let off = world.parents_off.contains(id).then(|| State::Off.name());
+        let view = Self::parent(id, kind);
+        Self { state: off.or(view.state), ..view }
+    }
+
     /// Something that nodes sit in.
     pub fn parent(id: &'a str, kind: Kind) -> Self {
         let state = if kind == Kind::NodeBmc { State::Ready } else { State::On };
@@ -153,7 +160,11 @@ async fn one(Extract(sim): Extract<Shared>, Path(xname): Path<String>) -> Answer
 fn find<'a>(world: &'a World, xname: &str) -> Option<View<'a>> {
     match world.names.get(xname) {
         Some(&no) => world.hsm.records[no].present.then(|| View::node(world, no)),
-        None => world.parents.iter().find(|(id, _)| id == xname).map(|(id, kind)| View::parent(id, *kind)),
+        None => world
+            .parents
+            .iter()
+            .find(|(id, _)| id == xname)
+            .map(|(id, kind)| View::parent_now(world, id, *kind)),
     }
 }
 

@@ -194,7 +194,7 @@ impl Filter {
         });
         let mut views: Vec<View<'a>> = self.nodes(world).map(|no| View::node(world, no)).collect();
         if !nodes_only {
-            let parents = world.parents.iter().map(|(id, kind)| View::parent(id, *kind));
+            let parents = world.parents.iter().map(|(id, kind)| View::parent_now(world, id, *kind));
             let ids: Option<HashSet<&str>> =
                 self.ids.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
             let asked = |view: &View<'_>| ids.as_ref().is_none_or(|ids| ids.contains(view.id));

@@ -169,3 +169,52 @@ async fn an_ended_session_goes_on_with_what_failed_if_it_is_free() {
     assert_eq!(component.error.as_deref(), Some(""));
     assert_eq!(take(&mut conn, &session, "b").await.takeover(), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_that_race_never_share_a_component() {
+    let db = database().await;
+    let mut conn = conn(&db.pool).await;
+    let members = components(&mut conn, 600).await;
+    let race = (0..50_usize).map(|n| {
+        let at = n * 37 % 500;
+        let mut wanted = admission(&format!("racer-{n}"), &members[at..at + 100]);
+        // Some are refused, some take over what others hold.
+        wanted.on_conflict = if n % 5 == 0 { OnConflict::Preempt } else { OnConflict::Reject };
+        let pool = db.pool.clone();
+        tokio::spawn(async move { db::admission::admit(&pool, wanted).await.unwrap() })
+    });
+    let mut admitted = 0;
+    for racer in race.collect::<Vec<_>>() {
+        match racer.await.unwrap() {
+            Admitted::Session(_) | Admitted::TakingOver(..) => admitted += 1,
+            Admitted::Claimed(holders) => assert!(!holders.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(admitted >= 10, "whoever takes over is admitted");
+    // Everybody who was admitted is to get each of its components, from its holder or because it holds it; one holder each.
+    let strays: i64 = sqlx::query_scalar(
+        "select count(*) from component_progress p
+          where p.claimed_by is not null
+            and not exists (select from session_component_batch b join session s on s.session_id = b.session_id
+                             where b.session_id = p.claimed_by and s.state = 'running'
+                               and p.component_id = any (b.component_ids))
+             or p.wanted_by is not null and p.claimed_by is null",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .unwrap();
+    assert_eq!(strays, 0, "who is held, is held by a session that it is a member of");
+    // Without taking over nobody who was refused left a trace, and no two of those who were not share anybody.
+    let shared: i64 = sqlx::query_scalar(
+        "select count(*) from (
+           select u.component_id from session_component_batch b join session s on s.session_id = b.session_id
+            cross join lateral unnest(b.component_ids) u(component_id)
+            where substr(s.name, 7)::int % 5 <> 0
+            group by u.component_id having count(*) > 1) twice",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .unwrap();
+    assert_eq!(shared, 0);
+}

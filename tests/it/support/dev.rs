@@ -120,8 +120,17 @@ impl Dev {
 
     /// Starts it again, on the same database.
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with arguments.
+    pub async fn restart_with(&mut self, dev: &[&str]) {
         let database = ["--database-url", &self.database_url];
-        self.server = serve(&self.scratch, &self.machine, &database, &[]).await;
+        self.server = serve(&self.scratch, &self.machine, &database, dev).await;
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.database_url
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bosun::{
-    config::{AccessArgs, AuthArgs, LauncherArgs, PatienceArgs, PcsArgs, ServiceArgs},
+    config::{AccessArgs, AuthArgs, LauncherArgs, NotifyArgs, PatienceArgs, PcsArgs, ServiceArgs},
     serve::{self, Serving},
     sim,
 };
@@ -61,6 +61,7 @@ impl Server {
             launcher: LauncherArgs::local(4),
             service_patience: Duration::from_secs(60),
             tenant_cache_time: TENANT_CACHE_TIME,
+            notify: NotifyArgs::default(),
             auth: AuthArgs::off(),
             worker_environment: vec![("BOSUN_LOG".to_owned(), "error".to_owned())],
         };

@@ -97,6 +97,11 @@ impl JobTemplate {
         self.job.pointer("/spec/ttlSecondsAfterFinished").and_then(Value::as_u64).map(Duration::from_secs)
     }
 
+    /// What the Job of a session's launch is called.
+    pub fn job_name(&self, session: i64, launch: i32) -> String {
+        format!("{}-{session}-{launch}", self.prefix)
+    }
+
     /// The Job of one launch. Its name makes creating it twice once.
     pub fn job(&self, needed: &Needed, launch: u32) -> Value {
         let mut job = self.job.clone();

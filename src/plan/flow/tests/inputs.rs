@@ -202,3 +202,23 @@ fn a_reboot_of_many_is_driven_in_a_moment() {
         assert!(now < 24 * 60 * MINUTE, "it does not end: {:?}", flow.counters());
     }
 }
+
+#[test]
+fn whoever_is_frozen_is_looked_at_and_not_touched() {
+    let plan = plan("shutdown", Layout::One, 1);
+    let (mut flow, _) = started(&plan);
+    let outputs = flow.feed(at(1), Input::Frozen(vec![Ordinal(0)]));
+    assert!(outputs.iter().any(|output| matches!(output, Output::Event(_))), "it is told: {outputs:?}");
+    let outputs = flow.feed(at(10), saw(0, 0, Seen::Reached(Some(Decision::PowerOff))));
+    assert_eq!(calls(&outputs), []);
+    // However long that takes: it is nobody's failure.
+    let outputs = flow.feed(at(600 * MINUTE), Input::Tick);
+    assert!(calls(&outputs).is_empty() && !outputs.iter().any(|output| matches!(output, Output::Record(_))));
+    let outputs = flow.feed(at(601 * MINUTE), Input::Frozen(Vec::new()));
+    assert_eq!(calls(&outputs), [EffectNo(1)]);
+    // Begun with, it is brought to its end.
+    flow.feed(at(601 * MINUTE + 1), Input::Frozen(vec![Ordinal(0)]));
+    flow.feed(at(601 * MINUTE + 2), Input::Answered(EffectNo(1), Ok(answer(Took::Underway))));
+    let outputs = flow.feed(at(602 * MINUTE), saw(1, 602 * MINUTE - 1, Seen::Reached(None)));
+    assert!(outputs.contains(&Output::Over(Outcome::Succeeded)), "{outputs:?}");
+}
