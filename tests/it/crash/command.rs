@@ -82,6 +82,65 @@ async fn survive_all(asked: Asked) {
     assert_most_were_hit(2 * calls as usize, &unhit);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_may_die_while_somebody_is_retried() {
+    let app = lane::app(&machine()).await;
+    let (verdict, calls) = retry(&app, None, "dry-run").await;
+    assert!(verdict.violations.is_empty(), "undisturbed: {}", verdict.violations.join("\n"));
+    let calls = calls.min(CALLS_MAX);
+    let cuts = (1..=calls).flat_map(|n| [Cut::Before(n), Cut::After(n)]);
+    let unhit = lane::run_all(&machine(), cuts, async |app: &App, cut, name: &str| {
+        retry(app, Some(cut), name).await.0
+    })
+    .await;
+    assert_most_were_hit(2 * calls as usize, &unhit);
+}
+
+/// One fails at its configuration and is sent back to be power-cycled; the worker of that dies.
+async fn retry(app: &App, cut: Option<Cut>, name: &str) -> (Verdict, u64) {
+    let since = Utc::now();
+    let fails = app.machine.xnames().remove(0);
+    change(app, &fails, serde_json::json!({"faults": ["fail_configuration"]})).await;
+    let session = app.admit("reboot", name).await;
+    let first = tokio::time::timeout(RUN_MAX, app.drive(session, "before")).await;
+    assert!(matches!(first, Ok(Ok(Exit::Done))), "{first:?}");
+    change(app, &fails, serde_json::json!({"faults": []})).await;
+    let mut connection = db::acquire(&app.database.pool).await.unwrap();
+    let failed = db::result::failed(&mut connection, &session).await.unwrap();
+    drop(connection);
+    let failed: Vec<i32> = failed.into_iter().map(|failed| failed.component).collect();
+    let request = CommandRequest {
+        step: Some("power_off".to_owned()),
+        components: failed.clone(),
+        ..CommandRequest::plain(CommandKind::Retry)
+    };
+    let pool = &app.database.pool;
+    db::admission::readmit_failed(pool, session, failed, request, "somebody".to_owned(), None).await.unwrap();
+    let proxy = proxy(app, session, cut);
+    let worker = app.spawn_worker(through(app, &proxy), session);
+    let mut verdict = outlive(app, session, &proxy, worker).await;
+    verdict.violations.extend(invariants::violations(app, session, since).await);
+    let row = app.session(session).await;
+    if row.outcome != Some(Outcome::Succeeded) || row.succeeded != NODES as i32 {
+        verdict
+            .violations
+            .push(format!("it is {:?}, {:?}, {} succeeded", row.state, row.outcome, row.succeeded));
+    }
+    for (xname, edges) in invariants::edges(app, since) {
+        let cycles = if xname == fails { 2 } else { 1 };
+        if edges != ["off", "on"].repeat(cycles) {
+            verdict.violations.push(format!("the power of {xname} went {edges:?}"));
+        }
+    }
+    (verdict, proxy.calls())
+}
+
+async fn change(app: &App, xname: &str, change: serde_json::Value) {
+    let url = format!("{}/sim/nodes/{xname}", app.machine.url());
+    let answer = reqwest::Client::new().post(url).body(change.to_string()).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+}
+
 async fn run(app: &App, Point { asked, cut }: Point, name: &str) -> (Verdict, u64) {
     let since = Utc::now();
     let session = app.admit("reboot", name).await;
