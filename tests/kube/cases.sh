@@ -7,6 +7,8 @@ case_1_a_session_runs_in_a_pod() {
   limit=$(nodes 0 5) before=$(times_on "$limit")
   get -X POST "$API/v2/sessions" -H 'content-type: application/json' -d "$(jq -n --arg limit "$limit" \
     '{name: "first", template_name: "demo", operation: "reboot", limit: $limit}')" >/dev/null
+  until_true 120 "its nodes boot" in_flight first await_boot
+  equal "connections of one worker" 2 "$(sql "select count(*) from pg_stat_activity where application_name like 'bosun worker%'")"
   ended_well first "$limit" "$before"
   id=$(number first)
   equal "the Jobs of the first session" "job.batch/bosun-worker-$id-1" "$(jobs_of "$id")"
@@ -16,6 +18,8 @@ case_1_a_session_runs_in_a_pod() {
   jq -es 'all(has("message"))' <<<"$log" >/dev/null || fail "the log is not JSON: $log"
   equal "the last line of the log" "6 succeeded, 0 failed, 0 skipped" "$(last_message "$pod")"
   equal "a token of Kubernetes in the worker's pod" "" "$(k get pod "$pod" -o jsonpath='{.spec.volumes}')"
+  equal "what the worker's pod may do to itself" 'true {"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"readOnlyRootFilesystem":true}' \
+    "$(k get pod "$pod" -o jsonpath='{.spec.securityContext.runAsNonRoot} {.spec.containers[0].securityContext}')"
 
   # One whose nodes fail: the last line is the command that retries them.
   broken=$(nodes 5 5)
@@ -136,9 +140,9 @@ case_4_an_outage_of_the_api_server() {
   equal "workers of the session that waited" 1 "$(leases in-the-outage)"
 }
 
-# Two replicas of serve: one dies; then both are replaced.
+# Two replicas of serve: one dies; then both are replaced, by some that let one session run at a time and a Job fail once.
 case_5_replicas_and_an_upgrade() {
-  local limit before id pod
+  local limit before id pod next next_before
   limit=$(nodes 36 38) before=$(times_on "$limit")
   equal "replicas of serve" 2 "$(k get deployment bosun -o jsonpath='{.status.readyReplicas}')"
   create two-replicas "$limit"
@@ -151,16 +155,25 @@ case_5_replicas_and_an_upgrade() {
   limit=$(nodes 39 41) before=$(times_on "$limit")
   create upgraded "$limit"
   until_true 90 "its worker has the lease" leases_reach upgraded 1
-  helm_upgrade --set image.tag=next || fail "helm upgrade"
+  helm_upgrade --set image.tag=next --set maxRunningSessions=1 --set worker.backoffLimit=0 || fail "helm upgrade"
   k rollout status deployment/bosun --timeout=180s >/dev/null || fail "the new serve does not become ready"
   ended_well upgraded "$limit" "$before"
   equal "workers over the upgrade" 1 "$(leases upgraded)"
-  limit=$(nodes 42 43)
+  limit=$(nodes 42 43) before=$(times_on "$limit")
+  next=$(nodes 54 55) next_before=$(times_on "$next")
   create afterwards "$limit"
-  until_true 180 "a session of the new version ends" state_is afterwards ended
+  create behind "$next"
   id=$(number afterwards)
+  until_true 120 "its nodes are being switched on" in_flight afterwards power_on
+  # The Job controller gives up; the launcher does not.
+  kill_worker "$id" KILL
+  ended_well afterwards "$limit" "$before"
+  equal "its Jobs" "$(printf 'job.batch/bosun-worker-%s-1\njob.batch/bosun-worker-%s-2' "$id" "$id")" "$(jobs_of "$id" | sort)"
   equal "the image of new workers" localhost/bosun:next \
     "$(k get pod "$(newest_pod "$id")" -o jsonpath='{.spec.containers[0].image}')"
+  ended_well behind "$next" "$next_before"
+  [[ $(field behind started_at) > $(field afterwards ended_at) ]] ||
+    fail "two sessions ran at once: $(field behind started_at) is not after $(field afterwards ended_at)"
 }
 
 # Exactly what they need.
@@ -196,9 +209,10 @@ case_7_the_database_comes_back() {
   ended_well without-database "$limit" "$before"
 }
 
-# Who waits for an operator holds no pod. Paused before its worker begins, it keeps every node outside the gate.
-case_8_a_paused_session_holds_no_pod() {
-  local limit before id
+# Who waits, for an operator or for somebody else's nodes, holds no pod. Paused before its worker begins, a session keeps
+# every node outside the gate.
+case_8_who_waits_holds_no_pod() {
+  local limit before id waits
   limit=$(nodes 50 53) before=$(times_on "$limit")
   create resting "$limit"
   command resting pause
@@ -207,8 +221,16 @@ case_8_a_paused_session_holds_no_pod() {
   until_true 90 "its Job completes" k wait --for=condition=complete --timeout=1s "job/bosun-worker-$id-1"
   equal "worker processes of a paused session" "" "$(worker_pid "$id" || true)"
   equal "Jobs while it rests" 1 "$(job_count "$id")"
+  get -X POST "$API/bosun/v1/sessions" -H 'content-type: application/json' -d "$(jq -n --arg limit "$limit" \
+    '{name: "patient", template: "demo", operation: "shutdown", limit: $limit, on_conflict: "wait"}')" >/dev/null
+  waits=$(number patient)
+  equal "the state of one that wants the same nodes" waiting "$(field patient state)"
   equal "how often its nodes were switched on meanwhile" "$before" "$(times_on "$limit")"
+  equal "Jobs of the one that waits" 0 "$(job_count "$waits")"
   command resting resume
   ended_well resting "$limit" "$before"
   equal "Jobs in all" 2 "$(job_count "$id")"
+  until_true 180 "the patient one ends, too" state_is patient ended
+  equal "its outcome" succeeded "$(field patient outcome)"
+  equal "its Jobs" 1 "$(job_count "$waits")"
 }
