@@ -1,5 +1,9 @@
 //! What is shown before anything moves, and the guards against moving more than was meant.
 
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt as _;
+
 use crate::support::{
     dev::{Dev, count, ended},
     process::until,
@@ -113,4 +117,31 @@ async fn more_than_was_meant_is_refused() {
         let refused = dev.bosun(&["option", "set", bad]).await;
         assert!(refused.code == 1 && refused.complaint().contains("confirm_o"), "{refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_the_number_of_nodes_is_typed() {
+    let dev = Dev::start(&["--nodes=8", "--boot=1s"], &[]).await;
+    dev.bosun(&["option", "set", "confirm_over=4"]).await.expect(0);
+    let typed = async |name: &str, number: &str| {
+        let line = format!(
+            "{} session create --template demo --operation shutdown --name {name}",
+            env!("CARGO_BIN_EXE_bosun")
+        );
+        // `script` gives the command a terminal.
+        let mut script = tokio::process::Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("BOSUN_URL", dev.url());
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(number.as_bytes()).await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = typed("seven", "7\n").await;
+    assert!(code == Some(2) && said.contains("'7' is not 8; nothing was changed"), "{code:?} {said}");
+    assert_eq!(dev.bosun(&["session", "show", "seven"]).await.code, 1);
+    let (code, said) = typed("eight", "8\n").await;
+    assert!(said.contains("would be for 8 nodes") && said.contains("Type the number of nodes"), "{said}");
+    assert!(code == Some(0) && said.contains("session eight created"), "{code:?} {said}");
+    let done = dev.bosun(&["session", "wait", "eight", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (8, 0, 0));
 }
