@@ -24,6 +24,7 @@ use crate::{
     },
     model::{
         event::{EventKind, NewEvent},
+        gate::Rollout,
         options::Options,
         plan::{Plan, UnknownPolicy},
         session::{OnConflict, Outcome},
@@ -179,6 +180,7 @@ impl Admit {
             unknown: UnknownPolicy::Reboot,
             service_patience: self.settings.service_patience,
             threshold_percent: self.settings.threshold_percent,
+            rollout: &Rollout::default(),
         };
         let plan = compile(&declared.workflow, &binding)
             .map_err(|mistakes: Vec<Mistake>| Rejection::Plan(mistakes))?;

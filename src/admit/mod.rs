@@ -10,6 +10,7 @@ use crate::{
     clients::Services,
     db,
     model::{
+        gate::Rollout,
         limit::Dialect,
         plan::{Plan, UnknownPolicy},
         reason::ReasonCode,
@@ -109,6 +110,8 @@ pub struct SessionRequest {
     pub on_conflict: OnConflict,
     /// What whoever asks has seen, expects or has confirmed.
     pub guards: Guards,
+    /// Waves, thresholds, and what the gates know.
+    pub rollout: Rollout,
     /// Who asks.
     pub actor: String,
 }

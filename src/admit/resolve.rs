@@ -9,6 +9,7 @@ use crate::{
     db,
     model::{
         component::ComponentNo,
+        gate::Gates,
         limit::Limit,
         options::Options,
         plan::{Plan, UnknownPolicy},
@@ -153,6 +154,7 @@ impl Admit {
             unknown: unknown_policy(request),
             service_patience: self.settings.service_patience,
             threshold_percent: self.settings.threshold_percent,
+            rollout: &request.rollout,
         };
         let plan = compile(&resolved.declared.workflow, &binding).map_err(Rejection::Plan)?;
         let hash = hash(&plan);
@@ -175,6 +177,7 @@ impl Admit {
             members: Vec::new(),
             unknown,
             service_patience: self.settings.service_patience,
+            gates: Gates::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     model::{
         component::ComponentNo,
         event::{EventKind, NewEvent},
+        gate::Rollout,
         plan::Plan,
         reason::{Reason, ReasonCode},
         selection::{ComponentNumbers, Selection, Skipped},
@@ -207,6 +208,9 @@ fn kept(request: &SessionRequest) -> serde_json::Value {
     let mut kept = json!({ "on_conflict": request.on_conflict });
     if request.guards != Guards::default() {
         kept["guards"] = json!(request.guards);
+    }
+    if request.rollout != Rollout::default() {
+        kept["rollout"] = json!(request.rollout);
     }
     if let Some(unknown) = request.unknown {
         kept["unknown"] = json!(unknown);

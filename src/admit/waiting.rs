@@ -86,6 +86,7 @@ impl SessionRequest {
         let on_conflict = new.request.get("on_conflict").cloned();
         let on_conflict = on_conflict.and_then(|asked| serde_json::from_value::<OnConflict>(asked).ok());
         let guards = new.request.get("guards").cloned();
+        let rollout = new.request.get("rollout").cloned();
         Self {
             name: new.name.clone(),
             tenant: new.tenant.clone(),
@@ -98,6 +99,7 @@ impl SessionRequest {
             unknown: unknown.and_then(|unknown| serde_json::from_value::<UnknownPolicy>(unknown).ok()),
             on_conflict: on_conflict.unwrap_or_else(|| default_on_conflict(new.api)),
             guards: guards.and_then(|guards| serde_json::from_value(guards).ok()).unwrap_or_default(),
+            rollout: rollout.and_then(|asked| serde_json::from_value(asked).ok()).unwrap_or_default(),
             actor: new.actor.clone(),
         }
     }

@@ -15,6 +15,7 @@ pub mod output;
 pub mod plan;
 pub mod progress;
 pub mod quarantine;
+pub mod rollout;
 pub mod selection;
 pub mod session;
 pub mod session_template;

@@ -7,6 +7,7 @@ use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
     output::{self, Column, Format},
+    rollout::RolloutArgs,
     selection,
 };
 
@@ -36,6 +37,9 @@ pub struct RequestArgs {
     /// Refuse a session for more nodes than this
     #[arg(long, value_name = "N")]
     pub expect_at_most: Option<u32>,
+    /// How it goes over its components
+    #[command(flatten)]
+    pub rollout: RolloutArgs,
 }
 
 impl RequestArgs {
@@ -61,6 +65,7 @@ impl RequestArgs {
         if let Some(most) = self.expect_at_most {
             body["expect_at_most"] = json!(most);
         }
+        self.rollout.add_to(&mut body);
         Ok(body)
     }
 }

@@ -25,7 +25,7 @@ use crate::model::xname::pattern;
 #[derive(Subcommand, Debug, Clone)]
 pub enum SessionCommand {
     /// Create a session: members, artifacts and conflicts are checked before anything is touched
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// List sessions, newest first
     List(ListArgs),
     /// Show a session: its counts, steps and errors
@@ -54,10 +54,12 @@ pub enum SessionCommand {
     Cancel(CancelArgs),
     /// Let no further component past its gate
     Pause(CommandArgs),
-    /// Let components pass again
+    /// Let components pass again; what failed so far does not halt it any more
     Resume(ResumeArgs),
     /// Change thresholds and timeouts of a session that has not ended
     Set(SetArgs),
+    /// Let the next wave pass
+    Approve(CommandArgs),
 }
 
 /// `bosun session create`
@@ -325,6 +327,7 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
         }
         SessionCommand::Pause(args) => simple(args, "pause").await,
         SessionCommand::Resume(args) => resume(args).await,
+        SessionCommand::Approve(args) => simple(args, "approve").await,
     }
 }
 

@@ -120,12 +120,21 @@ fn hand_overs(view: &SessionView) -> String {
 pub fn next_commands(view: &SessionView) -> String {
     let name = &view.name;
     match view.state {
+        // Its reason names the commands that help, each with what it does.
+        SessionState::Halted
+            if view.reason.as_ref().is_some_and(|reason| reason.contains("'bosun session ")) =>
+        {
+            String::new()
+        }
         SessionState::Paused | SessionState::Stuck | SessionState::Halted => {
             format!("go on:  bosun session resume {name}\nend it: bosun session cancel {name}\n")
         }
         SessionState::Ended => match &view.retry_command {
             Some(command) if command.starts_with("bosun session retry ") => {
                 format!("retry the {} that failed, from the step that failed:\n{command}\n", view.failed)
+            }
+            Some(command) if view.failed == 0 => {
+                format!("what was not begun, in a new session:\n{command}\n")
             }
             Some(command) => format!(
                 "retry the {} that failed, from the step that failed:\nbosun session retry {name}\n\

@@ -18,6 +18,30 @@ pub async fn last_seq(conn: &mut Connection, session: &SessionId) -> Result<i64,
     .map_err(doing("read the last event"))
 }
 
+/// A line that tells of an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Approval {
+    /// Its number.
+    pub seq: i64,
+    /// The wave that may pass since then, counted from 1.
+    pub wave: Option<i32>,
+    /// Whether the failures until then were accepted.
+    pub accepts_failures: bool,
+}
+
+/// What operators approved, in order. Few: one for a wave, or for a halt.
+pub async fn approvals(conn: &mut Connection, session: &SessionId) -> Result<Vec<Approval>, DbError> {
+    sqlx::query_as!(
+        Approval,
+        r#"select seq as "seq!", wave, accepts_failures as "accepts_failures!" from approvals
+            where session_id = $1 order by seq"#,
+        session.0
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("read approvals"))
+}
+
 /// The last lines, newest first; at most `limit`, or [`PAGE_MAX`].
 pub async fn newest(conn: &mut Connection, session: &SessionId, limit: i64) -> Result<Vec<Event>, DbError> {
     let last = last_seq(conn, session).await?;

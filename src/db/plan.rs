@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{
+    gate::Gates,
     plan::{PLAN_FORMAT, Plan},
     session::SessionId,
 };
@@ -28,7 +29,20 @@ pub(super) async fn insert(
     slice::insert(conn, session, &plan.slices, artifacts).await?;
     session_component_batch::insert(conn, session, &plan.members, skips).await?;
     step::insert(conn, session, &plan.steps, &members).await?;
-    step_edge::insert(conn, session, &plan.edges).await
+    step_edge::insert(conn, session, &plan.edges).await?;
+    insert_gates(conn, session, &plan.gates).await
+}
+
+async fn insert_gates(conn: &mut Connection, session: SessionId, gates: &Gates) -> Result<(), DbError> {
+    if gates.is_empty() {
+        return Ok(());
+    }
+    let gates = serde_json::to_value(gates).expect("gates are a document");
+    sqlx::query!("update session set gates = $2 where session_id = $1", session.0, gates)
+        .execute(conn)
+        .await
+        .map_err(doing("keep what a plan's gates know"))?;
+    Ok(())
 }
 
 /// A session's plan without its members, as it stands now: with what operators changed of it. As [`load`] otherwise.
@@ -46,7 +60,7 @@ pub async fn load(conn: &mut Connection, session: &SessionId) -> Result<Plan, Db
 
 async fn read(conn: &mut Connection, session: &SessionId, with_members: bool) -> Result<Plan, DbError> {
     let row = sqlx::query!(
-        r#"select plan_format, unknown_policy, extract(epoch from service_patience)::float8 as service_patience_s
+        r#"select plan_format, unknown_policy, gates, extract(epoch from service_patience)::float8 as service_patience_s
              from session where session_id = $1"#,
         session.0
     )
@@ -69,5 +83,6 @@ async fn read(conn: &mut Connection, session: &SessionId, with_members: bool) ->
         },
         unknown: label::read("the unknown policy", row.unknown_policy.as_deref().unwrap_or_default())?,
         service_patience: Duration::from_secs_f64(row.service_patience_s.unwrap_or_default().max(0.0)),
+        gates: row.gates.map(|gates| label::read_json("the gates", gates)).transpose()?.unwrap_or_default(),
     })
 }

@@ -11,7 +11,7 @@ use crate::{
         result::{Fact, PastFact},
         session::SessionId,
     },
-    plan::flow::Past,
+    plan::flow::{Approval, Past},
 };
 
 use super::{EngineError, record::Titles};
@@ -76,8 +76,18 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
     let progress = db::component_progress::last_power(connection, &ids).await?;
     let policies = db::component::retry_policies(connection, &ids).await?;
     let standing = db::command::standing(connection, session).await?;
+    let approvals = db::event::approvals(connection, session).await?;
+    let approvals = approvals.into_iter().map(|line| Approval {
+        seq: line.seq,
+        wave: line.wave.and_then(|wave| usize::try_from(wave - 1).ok()),
+        accepts_failures: line.accepts_failures,
+    });
+    let whose =
+        if row.new.tenant.is_empty() { String::new() } else { format!(" --tenant {}", row.new.tenant) };
     let admitted_at = row.admitted_at.unwrap_or(row.created_at);
     let past = Past {
+        approvals: approvals.collect(),
+        name: format!("{}{whose}", row.new.name),
         facts,
         effects,
         opened: opened.iter().filter_map(edge).collect(),

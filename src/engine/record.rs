@@ -226,7 +226,7 @@ impl Recorder {
     }
 
     fn over(&self, draft: &mut Draft, flow: &Flow, outcome: Outcome) {
-        let failed = flow.failed();
+        let failed = flow.unfinished();
         let counts = flow.counts();
         // Those that failed are listed with their errors; who was left out on the way would go without a word.
         let reason = flow.skip_reason().filter(|_| outcome != Outcome::Cancelled);
@@ -294,7 +294,7 @@ impl Recorder {
         }
     }
 
-    /// The command that does the operation again for those that failed, in natural order of their names.
+    /// The command that does the operation again for those that failed or were not begun with, in natural order of their names.
     fn retry_command(&self, failed: &[Ordinal]) -> Option<String> {
         if failed.is_empty() {
             return None;

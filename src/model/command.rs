@@ -11,8 +11,10 @@ use super::plan::{Ordinal, StepNo};
 pub enum Command {
     /// Nothing new passes a gate; what is past its gate goes on to its end.
     Pause,
-    /// The gates open again (after pause, halt or stuck).
+    /// The gates open again (after pause, halt or stuck); failures that halted it are accepted.
     Resume,
+    /// The next wave may pass; failures that halted it are accepted.
+    Approve,
     /// Nothing new enters; what is past its gate is brought to the end of power_on; the rest is skipped.
     Cancel {
         /// Nothing is brought back either: no call is made any more, and power transitions under way are aborted.
@@ -68,6 +70,8 @@ pub enum CommandKind {
     Pause,
     /// See [`Command::Resume`].
     Resume,
+    /// See [`Command::Approve`].
+    Approve,
     /// See [`Command::Cancel`].
     Cancel,
     /// See [`Command::Retry`].

@@ -49,6 +49,8 @@ pub enum EventKind {
     StateChanged,
     /// An operator's command was obeyed, or refused with a reason.
     Command,
+    /// A wave may pass, or failures are accepted: somebody approved. Read again by whoever goes on with the session.
+    Approved,
     /// Components went to another session.
     TakenOver,
     /// Anything else worth a line.
@@ -73,6 +75,7 @@ impl EventKind {
             Self::BarrierOpened => "barrier_opened",
             Self::StateChanged => "state_changed",
             Self::Command => "command",
+            Self::Approved => "approved",
             Self::TakenOver => "taken_over",
             Self::Note => "note",
             Self::Ended => "ended",

@@ -10,6 +10,7 @@ pub mod component;
 pub mod effect;
 pub mod event;
 pub mod freeze;
+pub mod gate;
 pub mod limit;
 pub mod metric;
 pub mod notification;
@@ -24,6 +25,7 @@ pub mod session_template;
 pub mod site_options;
 pub mod spelling;
 pub mod verb;
+pub mod wave;
 pub mod workflow;
 pub mod xname;
 

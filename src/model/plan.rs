@@ -8,6 +8,7 @@ use super::{
     artifacts::{BootArtifacts, BootArtifactsId},
     command::Settings,
     component::ComponentNo,
+    gate::Gates,
     reason::ReasonCode,
     verb::{Decision, Verb},
     workflow::Condition,
@@ -48,6 +49,9 @@ pub struct Plan {
     /// How long a service may be down before the components that need it fail.
     #[serde(with = "super::workflow::duration")]
     pub service_patience: Duration,
+    /// What its gates know.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
 }
 
 impl Plan {
@@ -111,7 +115,8 @@ pub struct SliceArtifacts {
 /// A vertex: a verb bound to a slice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// `boot set/step of the workflow`, as in `compute/power_off`.
+    /// `boot set/step of the workflow`, as in `compute/power_off`; where there are several waves `wave2/compute/power_off`,
+    /// waves counted from 1.
     pub name: String,
     /// What it does.
     pub verb: Verb,

@@ -40,6 +40,7 @@ pub enum ReasonCode {
     PassedByActor,
     Cancelled,
     RetriedByActor,
+    WindowClosed,
 }
 
 impl ReasonCode {
@@ -80,6 +81,7 @@ impl ReasonCode {
             Self::PassedByActor => "passed_by_actor",
             Self::Cancelled => "cancelled",
             Self::RetriedByActor => "retried_by_actor",
+            Self::WindowClosed => "window_closed",
         }
     }
 

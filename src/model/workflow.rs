@@ -132,6 +132,16 @@ pub enum DeclaredVerb {
     AwaitConfiguration,
 }
 
+impl DeclaredVerb {
+    /// Whether its first call is a component's way through its gate: it changes a node that somebody may be using.
+    pub fn disturbs(&self) -> bool {
+        matches!(
+            self,
+            Self::PowerOff { .. } | Self::PowerOn { .. } | Self::StageConfiguration { enable: true }
+        )
+    }
+}
+
 /// The order a barrier follows. Where no boot set has an ordinal there is no barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

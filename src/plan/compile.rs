@@ -17,9 +17,13 @@ use petgraph::{
     visit::{Dfs, EdgeRef, Reversed},
 };
 
-use super::Mistake;
+use super::{
+    Mistake,
+    wave::{BoundSlice, cut},
+};
 use crate::model::{
     component::ComponentNo,
+    gate::{Gates, Rollout},
     options::Options,
     plan::{
         Again, Edge, EdgeKind, Plan, PlanMember, Slice, SliceArtifacts, SliceNo, Step, StepNo, UnknownPolicy,
@@ -40,8 +44,10 @@ pub struct Binding<'a> {
     pub unknown: UnknownPolicy,
     /// How long a service may be down before the components that need it fail.
     pub service_patience: Duration,
-    /// Which share of a barrier's earlier step has to succeed, where the workflow is silent.
+    /// Which share of a barrier's earlier step has to succeed, where the workflow and the request are silent.
     pub threshold_percent: u8,
+    /// Waves, thresholds, and what the gates know.
+    pub rollout: &'a Rollout,
 }
 
 /// A boot set, resolved.
@@ -75,7 +81,7 @@ const STEPS_MAX: usize = i16::MAX as usize;
 ///
 /// # Errors
 /// What is wrong with this pair: nobody takes part, a component is in two boot sets, artifacts are missing, barriers
-/// that contradict the steps' needs.
+/// that contradict the steps' needs, waves too many, gates that would never open.
 pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<Mistake>> {
     let wrong = |text: String| Mistake { file: format!("{}.yaml", workflow.operation), place: None, text };
     let boot_sets: Vec<&BoundBootSet> =
@@ -87,18 +93,28 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
     for boot_set in boot_sets.iter().filter(|boot_set| workflow.boots() && boot_set.artifacts.is_none()) {
         mistakes.push(wrong(format!("boot set {} has nothing to boot", boot_set.name)));
     }
-    if boot_sets.len() * workflow.steps.len() > STEPS_MAX {
+    for name in binding.rollout.threshold.boot_sets.keys() {
+        if !binding.boot_sets.iter().any(|boot_set| boot_set.name == *name) {
+            mistakes.push(wrong(format!("a threshold is given for '{name}', and there is no such boot set")));
+        }
+    }
+    let slices = cut(&boot_sets, binding.rollout.waves.as_ref(), &mut |text| wrong(text));
+    let slices = slices.unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        Vec::new()
+    });
+    if slices.len() * workflow.steps.len() > STEPS_MAX {
         mistakes.push(wrong(format!(
-            "{} boot sets of {} steps each are more than one session holds",
-            boot_sets.len(),
+            "{} slices (a boot set's share of a wave) of {} steps each are more than one session holds",
+            slices.len(),
             workflow.steps.len()
         )));
     }
-    let members = members(&boot_sets, &mut |text| mistakes.push(wrong(text)));
+    let members = members(&slices, &mut |text| mistakes.push(wrong(text)));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let drawing = Drawing::of(workflow, &boot_sets, binding);
+    let drawing = Drawing::of(workflow, &slices, binding);
     let order = drawing.order().map_err(|name| {
         vec![wrong(format!(
             "'{name}' would have to wait for itself: ordinals and 'needs' contradict each other"
@@ -112,7 +128,7 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
             let (slice, declared) = drawing.vertex(node);
             let bound = Bound::of(declared, binding.options);
             Step {
-                name: format!("{}/{}", boot_sets[slice].name, declared.name),
+                name: format!("{}/{}", slices[slice].title, declared.name),
                 verb: bound.verb,
                 slice: slice_no(slice),
                 when: declared
@@ -140,11 +156,13 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
         })
         .collect();
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.kind != EdgeKind::PerComponent));
-    let slices = boot_sets
+    let gates = gates(binding, &slices);
+    never_opens(&gates, &drawing, &slices).map_err(|text| vec![wrong(text)])?;
+    let slices = slices
         .iter()
-        .map(|boot_set| Slice {
+        .map(|BoundSlice { boot_set, wave, .. }| Slice {
             boot_set: boot_set.name.clone(),
-            wave: 0,
+            wave: *wave,
             artifacts: boot_set.artifacts.clone().filter(|_| workflow.boots()),
             configuration: boot_set.configuration.clone().filter(|_| workflow.configures()),
         })
@@ -156,17 +174,52 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
         members,
         unknown: binding.unknown,
         service_patience: binding.service_patience,
+        gates,
     })
 }
 
+/// What the gates know: as asked, and what a wave has to reach. Where failures halt the session anyway, that alone decides.
+fn gates(binding: &Binding<'_>, slices: &[BoundSlice<'_>]) -> Gates {
+    let mut gates = binding.rollout.gates.clone();
+    if slices.iter().any(|slice| slice.wave > 0) {
+        let silent = if gates.halt_on_failures.is_some() { 0 } else { binding.threshold_percent };
+        gates.wave_threshold_percent = Some(binding.rollout.threshold.session.unwrap_or(silent));
+    }
+    gates
+}
+
+/// Whether a barrier would keep those inside waiting for others of their wave who find no place inside.
+fn never_opens(gates: &Gates, drawing: &Drawing<'_>, slices: &[BoundSlice<'_>]) -> Result<(), String> {
+    let Some(share) = gates.max_unavailable else { return Ok(()) };
+    let most = share.at_most(slices.iter().map(|slice| slice.members.len()).sum());
+    for barrier in drawing.graph.edge_references().filter(|edge| *edge.weight() != EdgeKind::PerComponent) {
+        let (slice, _) = drawing.vertex(barrier.target());
+        let mut walk = Dfs::new(Reversed(&drawing.graph), barrier.target());
+        let mut waits_inside = false;
+        while let Some(before) = walk.next(Reversed(&drawing.graph)) {
+            let (other, step) = drawing.vertex(before);
+            waits_inside |= other == slice && before != barrier.target() && step.verb.disturbs();
+        }
+        let of_wave = slices.iter().filter(|other| other.wave == slices[slice].wave);
+        let together: usize = of_wave.map(|slice| slice.members.len()).sum();
+        if waits_inside && together > most {
+            return Err(format!(
+                "boot sets with ordinals go off together before any is switched on: {together} at once, and \
+                 max_unavailable allows {most}; allow more, use waves of {most} at most, or one boot set at a time"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Everybody, by ascending component number.
-fn members(boot_sets: &[&BoundBootSet], wrong: &mut impl FnMut(String)) -> Vec<PlanMember> {
+fn members(slices: &[BoundSlice<'_>], wrong: &mut impl FnMut(String)) -> Vec<PlanMember> {
     let mut by_number: BTreeMap<ComponentNo, PlanMember> = BTreeMap::new();
-    for (slice, boot_set) in boot_sets.iter().enumerate() {
-        for &(component, xname) in &boot_set.members {
+    for (slice, BoundSlice { boot_set, members, .. }) in slices.iter().enumerate() {
+        for &(component, xname) in members {
             let member = PlanMember { component, xname, slice: slice_no(slice) };
             if let Some(other) = by_number.insert(component, member) {
-                let other = &boot_sets[usize::try_from(other.slice.0).unwrap_or_default()].name;
+                let other = &slices[usize::try_from(other.slice.0).unwrap_or_default()].boot_set.name;
                 wrong(format!("{xname} is in the boot sets {other} and {}", boot_set.name));
             }
         }
@@ -233,9 +286,9 @@ struct Drawing<'a> {
 }
 
 impl<'a> Drawing<'a> {
-    fn of(workflow: &'a Workflow, boot_sets: &[&BoundBootSet], binding: &Binding<'_>) -> Self {
+    fn of(workflow: &'a Workflow, slices: &[BoundSlice<'_>], binding: &Binding<'_>) -> Self {
         let mut drawing = Self { workflow, graph: DiGraph::new(), kept: HashMap::new() };
-        for (slice, boot_set) in boot_sets.iter().enumerate() {
+        for (slice, BoundSlice { boot_set, .. }) in slices.iter().enumerate() {
             for (position, step) in workflow.steps.iter().enumerate() {
                 let holds = |condition: &Condition| match condition {
                     Condition::Configured => boot_set.configuration.is_some(),
@@ -251,7 +304,7 @@ impl<'a> Drawing<'a> {
             }
         }
         drawing.draw_needs();
-        drawing.draw_barriers(boot_sets, binding.threshold_percent);
+        drawing.draw_barriers(slices, binding);
         drawing
     }
 
@@ -277,10 +330,12 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    fn draw_barriers(&mut self, boot_sets: &[&BoundBootSet], session_threshold: u8) {
+    fn draw_barriers(&mut self, slices: &[BoundSlice<'_>], binding: &Binding<'_>) {
         for barrier in &self.workflow.barriers {
-            let threshold_percent = barrier.threshold_percent.unwrap_or(session_threshold);
-            for (earlier, later) in pairs(barrier.by, boot_sets) {
+            for (earlier, later) in pairs(barrier.by, slices) {
+                let asked = || binding.rollout.threshold.of(&slices[earlier].boot_set.name);
+                let threshold_percent =
+                    barrier.threshold_percent.or_else(asked).unwrap_or(binding.threshold_percent);
                 let after = self.nearest(earlier, &barrier.after, Direction::Incoming);
                 for name in &barrier.before {
                     for to in self.nearest(later, name, Direction::Outgoing) {
@@ -375,20 +430,26 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Which slices an order puts before which. Every pair is named, not neighbours only: a slice in between may have
-/// nothing to do, and settle at once.
-fn pairs(by: BarrierOrder, boot_sets: &[&BoundBootSet]) -> Vec<(usize, usize)> {
-    let boots = |slice: usize| (boot_sets[slice].boot_ordinal.is_none(), boot_sets[slice].boot_ordinal);
-    let shuts_down = |slice: usize| boot_sets[slice].shutdown_ordinal;
-    let every =
-        || (0..boot_sets.len()).flat_map(|earlier| (0..boot_sets.len()).map(move |later| (earlier, later)));
-    let before: Vec<_> = match by {
+/// Which slices an order puts before which, within each wave: waves are ordered by gates alone. Every pair is named, not
+/// neighbours only: a slice in between may have nothing to do, and settle at once.
+fn pairs(by: BarrierOrder, slices: &[BoundSlice<'_>]) -> Vec<(usize, usize)> {
+    let boots = |slice: usize| {
+        let boot_set = slices[slice].boot_set;
+        (boot_set.boot_ordinal.is_none(), boot_set.boot_ordinal)
+    };
+    let shuts_down = |slice: usize| slices[slice].boot_set.shutdown_ordinal;
+    let together = |&(a, b): &(usize, usize)| slices[a].wave == slices[b].wave;
+    let every = || {
+        (0..slices.len())
+            .flat_map(|earlier| (0..slices.len()).map(move |later| (earlier, later)))
+            .filter(together)
+    };
+    match by {
         BarrierOrder::BootOrdinal => every().filter(|&(a, b)| boots(a) < boots(b)).collect(),
         BarrierOrder::ShutdownOrdinal => every().filter(|&(a, b)| shuts_down(a) < shuts_down(b)).collect(),
         BarrierOrder::All => {
             let ordered = every().any(|(a, b)| boots(a) != boots(b) || shuts_down(a) != shuts_down(b));
             every().filter(|_| ordered).collect()
         }
-    };
-    before
+    }
 }

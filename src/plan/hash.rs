@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{
     artifacts::BootArtifacts,
+    gate::Gates,
     plan::{Edge, PLAN_FORMAT, Plan, SliceNo, Step, UnknownPolicy},
     verb::VERB_VERSION,
     xname::Xname,
@@ -21,6 +22,8 @@ struct Canonical<'a> {
     members: Vec<(&'a Xname, SliceNo)>,
     unknown: UnknownPolicy,
     service_patience_seconds: u64,
+    #[serde(skip_serializing_if = "Gates::is_empty")]
+    gates: &'a Gates,
 }
 
 #[derive(Serialize)]
@@ -54,6 +57,7 @@ pub fn hash(plan: &Plan) -> String {
         members,
         unknown: plan.unknown,
         service_patience_seconds: plan.service_patience.as_secs(),
+        gates: &plan.gates,
     };
     text_hash(&serde_json::to_vec(&canonical).expect("a plan holds nothing that JSON cannot"))
 }

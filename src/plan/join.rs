@@ -31,7 +31,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{component::ComponentNo, options::Options, plan::UnknownPolicy},
+        model::{component::ComponentNo, gate::Rollout, options::Options, plan::UnknownPolicy},
         plan::{Binding, BoundBootSet, compile, workflow::embedded},
     };
 
@@ -52,6 +52,7 @@ mod tests {
             unknown: UnknownPolicy::Reboot,
             service_patience: Duration::from_secs(1),
             threshold_percent: 100,
+            rollout: &Rollout::default(),
         };
         compile(&embedded().get("shutdown").unwrap().workflow, &binding).unwrap()
     }

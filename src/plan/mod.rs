@@ -15,6 +15,7 @@ pub mod hash;
 mod join;
 pub mod members;
 pub mod render;
+mod wave;
 pub mod workflow;
 
 pub use compile::{Binding, BoundBootSet, compile};

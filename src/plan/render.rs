@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use chrono::SecondsFormat;
+
 use crate::model::{
-    plan::{Edge, EdgeKind, Plan, SliceNo, Step, StepNo},
+    gate::Share,
+    plan::{Edge, EdgeKind, Plan, Slice, SliceNo, Step, StepNo},
     verb::Verb,
     workflow::Condition,
 };
@@ -11,6 +14,9 @@ use crate::model::{
 /// The plan as a text tree: boot sets, their steps, what each waits for and how long it may take.
 pub fn tree(plan: &Plan) -> String {
     let mut text = String::new();
+    for gate in gates(plan) {
+        line(&mut text, format_args!("{gate}"));
+    }
     for (number, slice) in plan.slices.iter().enumerate() {
         let count = plan.members.iter().filter(|member| index(member.slice) == number).count();
         let mut about = vec![components(count)];
@@ -20,7 +26,7 @@ pub fn tree(plan: &Plan) -> String {
         if let Some(configuration) = &slice.configuration {
             about.push(format!("configuration {configuration}"));
         }
-        line(&mut text, format_args!("{}: {}", slice.boot_set, about.join(", ")));
+        line(&mut text, format_args!("{}: {}", title(plan, slice), about.join(", ")));
         let steps: Vec<_> = numbered(plan).filter(|(_, step)| index(step.slice) == number).collect();
         for (place, (no, step)) in steps.iter().enumerate() {
             let (branch, trunk) =
@@ -34,12 +40,16 @@ pub fn tree(plan: &Plan) -> String {
     text
 }
 
-/// The plan as a graph in DOT: one box per boot set, barriers dashed.
+/// The plan as a graph in DOT: one box per boot set and wave, barriers dashed, what the gates know as its title.
 pub fn dot(plan: &Plan) -> String {
     let mut text = String::from("digraph plan {\n  rankdir=LR;\n  node [shape=box];\n");
+    let gates = gates(plan);
+    if !gates.is_empty() {
+        line(&mut text, format_args!("  labelloc=t;\n  label={};", quoted(&gates.join("; "))));
+    }
     for (number, slice) in plan.slices.iter().enumerate() {
         line(&mut text, format_args!("  subgraph cluster_{number} {{"));
-        line(&mut text, format_args!("    label={};", quoted(&slice.boot_set)));
+        line(&mut text, format_args!("    label={};", quoted(&title(plan, slice))));
         for (no, step) in numbered(plan).filter(|(_, step)| index(step.slice) == number) {
             line(&mut text, format_args!("    s{} [label={}];", no.0, quoted(short(&step.name))));
         }
@@ -70,6 +80,51 @@ pub fn dot(plan: &Plan) -> String {
     }
     text.push_str("}\n");
     text
+}
+
+/// A boot set, and its wave where there are several.
+fn title(plan: &Plan, slice: &Slice) -> String {
+    match plan.slices.iter().map(|slice| slice.wave).max() {
+        Some(last) if last > 0 => format!("wave {}, {}", slice.wave + 1, slice.boot_set),
+        _ => slice.boot_set.clone(),
+    }
+}
+
+/// What the gates of the session know, a sentence each.
+fn gates(plan: &Plan) -> Vec<String> {
+    let gates = &plan.gates;
+    let waves = plan.slices.iter().map(|slice| slice.wave).max().unwrap_or(0) + 1;
+    let mut said = Vec::new();
+    if waves > 1 {
+        let then = match (gates.approve_between_waves, gates.wave_threshold_percent.unwrap_or(0)) {
+            (false, 0) => "once everybody of the one before has ended".to_owned(),
+            (false, percent) => format!("once no more than {} % of the one before failed", 100 - percent),
+            (true, 0) => "once the one before has ended and somebody approves".to_owned(),
+            (true, percent) => {
+                format!(
+                    "once no more than {} % of the one before failed and somebody approves",
+                    100 - percent
+                )
+            }
+        };
+        said.push(format!("{waves} waves, each begun {then}"));
+    }
+    if let Some(share) = gates.max_unavailable {
+        let most = share.at_most(plan.members.len());
+        said.push(format!("at most {most} are inside at once: switched off and not through"));
+    }
+    match gates.halt_on_failures {
+        Some(Share::Count(count)) => said.push(format!("halts when {count} have failed")),
+        Some(share) => said.push(format!("halts when {share} of a wave have failed")),
+        None => {}
+    }
+    if let Some(from) = gates.not_before {
+        said.push(format!("begins nothing before {}", from.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    }
+    if let Some(until) = gates.not_after {
+        said.push(format!("begins nothing more after {}", until.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    }
+    said
 }
 
 /// What stands under a step.

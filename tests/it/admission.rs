@@ -7,6 +7,7 @@ use bosun::{
     clients::{Endpoints, S3Endpoint, ServiceSettings, Services},
     db,
     model::{
+        gate::Rollout,
         plan::UnknownPolicy,
         reason::ReasonCode,
         session::{OnConflict, Outcome, SessionState},
@@ -108,6 +109,7 @@ fn request(name: &str, operation: &str, template: &str) -> SessionRequest {
         unknown: None,
         on_conflict: OnConflict::Reject,
         guards: Guards::default(),
+        rollout: Rollout::default(),
         actor: "admin".to_owned(),
     }
 }

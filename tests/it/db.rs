@@ -25,6 +25,7 @@ use bosun::{
         component::ComponentNo,
         effect::EffectNo,
         event::{EventKind, NewEvent},
+        gate::Gates,
         plan::{
             Again, Edge, EdgeKind, Plan, PlanMember, Slice, SliceArtifacts, SliceNo, Step, StepNo,
             UnknownPolicy,
@@ -123,6 +124,7 @@ fn plan(members: &[(i32, String)]) -> Plan {
             .collect(),
         unknown: UnknownPolicy::Leave,
         service_patience: minutes(30),
+        gates: Gates::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use bosun::{
     model::{
         artifacts::{BootArtifacts, BootArtifactsId},
         component::ComponentNo,
+        gate::Rollout,
         options::Options,
         plan::{EdgeKind, Plan, SliceArtifacts, UnknownPolicy},
         xname::Xname,
@@ -47,6 +48,7 @@ fn bind(operation: &str, boot_sets: Vec<BoundBootSet>) -> Result<Plan, Vec<Mista
         unknown: UnknownPolicy::Leave,
         service_patience: Duration::from_secs(1800),
         threshold_percent: 100,
+        rollout: &Rollout::default(),
     };
     let plan = compile(&workflows.get(operation).unwrap().workflow, &binding)?;
     assert!(plan.edges.iter().all(|edge| edge.from < edge.to), "an edge leads downwards");
@@ -124,6 +126,7 @@ fn options_are_frozen_into_the_plan() {
         unknown: UnknownPolicy::Reboot,
         service_patience: Duration::from_secs(60),
         threshold_percent: 75,
+        rollout: &Rollout::default(),
     };
     let plan = compile(&workflows.get("reboot").unwrap().workflow, &binding).unwrap();
     insta::assert_json_snapshot!("reboot_frozen_options", plan);
@@ -187,6 +190,7 @@ barriers:
         unknown: UnknownPolicy::Leave,
         service_patience: Duration::from_secs(1800),
         threshold_percent: 100,
+        rollout: &Rollout::default(),
     };
     let mistakes = compile(&workflow, &binding).unwrap_err();
     assert!(mistakes[0].to_string().contains("would have to wait for itself"), "{}", mistakes[0]);

@@ -35,7 +35,10 @@ const NAMES_CHARS_MAX: usize = 500;
 
 const COMMAND: Shape = Shape::Named("CommandRequest", &Shape::Object(COMMAND_FIELDS));
 const COMMAND_FIELDS: &[Field] = &[
-    required("kind", &Shape::Word(&["pause", "resume", "cancel", "retry", "restart", "skip", "pass", "set"])),
+    required(
+        "kind",
+        &Shape::Word(&["pause", "resume", "approve", "cancel", "retry", "restart", "skip", "pass", "set"]),
+    ),
     optional("id", &Shape::Nullable(&some_text(64))),
     optional("step", &Shape::Nullable(&some_text(255))),
     optional("components", &Shape::List { min: 0, max: 200_000, item: &some_text(1_023) }),
@@ -241,7 +244,7 @@ fn repeated(session: &Session, key: &str, kind: CommandKind, known: &CommandRow)
 
 /// What makes no sense where the session is.
 fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
-    use CommandKind::{Cancel, Pass, Pause, Restart, Resume, Retry, Set, Skip};
+    use CommandKind::{Approve, Cancel, Pass, Pause, Restart, Resume, Retry, Set, Skip};
     let name = &session.new.name;
     let no = |why: String| Err(ApiError::conflict("The command makes no sense now", why));
     let wrong = |why: &str| Err(ApiError::bad_request(why));
@@ -267,6 +270,9 @@ fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
         (_, SessionState::Ended) => no(format!("session '{name}' has ended")),
         (kind, SessionState::Running) if session.new.stage && kind != Cancel => {
             no(format!("session '{name}' is staged: nothing of it is done before it is applied"))
+        }
+        (Approve, state @ (SessionState::Running | SessionState::Cancelling | SessionState::Waiting)) => {
+            no(format!("session '{name}' is {}; nothing of it waits for approval", state.label()))
         }
         (Resume, state @ (SessionState::Running | SessionState::Cancelling | SessionState::Waiting)) => {
             no(format!("session '{name}' is {}; only a paused, halted or stuck one goes on", state.label()))

@@ -12,6 +12,7 @@ mod page;
 mod plan;
 mod quarantine;
 mod result;
+mod rollout;
 mod session;
 mod session_template;
 mod skip;

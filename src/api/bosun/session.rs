@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answer, view};
+use super::{answer, rollout, view};
 use crate::{
     admit::{Api, Guards, SessionRequest, default_on_conflict},
     api::{
@@ -38,7 +38,8 @@ use crate::{
 const PAGE_MAX: i64 = 1_000;
 
 /// What is to be done with whom.
-pub(super) const REQUEST: Shape = Shape::Named("SessionRequest", &Shape::Object(REQUEST_FIELDS));
+pub(super) const REQUEST: Shape =
+    Shape::Named("SessionRequest", &Shape::Both(REQUEST_FIELDS, rollout::FIELDS));
 const REQUEST_FIELDS: &[Field] = &[
     required("template", &some_text(150)),
     required("operation", &Shape::Name),
@@ -68,6 +69,8 @@ struct RequestBody {
     expect_at_most: Option<u32>,
     confirmed: Option<Confirmed>,
     plan_hash: Option<String>,
+    #[serde(flatten)]
+    rollout: rollout::RolloutBody,
 }
 
 /// For how many components it is known and meant: for so many, or for however many there are.
@@ -113,6 +116,7 @@ pub(super) fn request(body: JsonBody, tenant: &Tenant, actor: Actor) -> Result<S
             confirmed: body.confirmed.and_then(|confirmed| confirmed.components()),
             plan_hash: body.plan_hash,
         },
+        rollout: body.rollout.read()?,
         actor: actor.0,
     })
 }

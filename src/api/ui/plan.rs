@@ -14,6 +14,7 @@ use crate::{
     api::{ApiError, ApiState, actor::Actor, bosun::view, query::Query},
     db,
     model::{
+        gate::Rollout,
         plan::{SliceNo, UnknownPolicy},
         session::SessionState,
         xname,
@@ -61,6 +62,7 @@ impl Wanted {
             unknown: self.reboot_unknown.then_some(UnknownPolicy::Reboot),
             on_conflict: default_on_conflict(Api::Bosun),
             guards: Guards::default(),
+            rollout: Rollout::default(),
             actor: actor.0,
         }
     }

@@ -78,6 +78,7 @@ impl Driver {
         Ok(match request.kind {
             CommandKind::Pause => Command::Pause,
             CommandKind::Resume => Command::Resume,
+            CommandKind::Approve => Command::Approve,
             CommandKind::Cancel => Command::Cancel { at_once: request.at_once },
             CommandKind::Retry => Command::Retry { members, from: steps },
             CommandKind::Restart => Command::Restart { steps: of_a_step("restart")?, members },

@@ -2,7 +2,7 @@
 
 use super::{
     Flow, Output,
-    state::{Ask, Millis, OpenCall, Place, millis},
+    state::{Ask, Millis, OpenCall, Place, Room, millis},
 };
 use crate::model::{
     Timestamp,
@@ -125,6 +125,7 @@ impl Flow {
             if self.is_held(ordinal, step) {
                 self.put(ordinal, step, Place::NotReached);
                 self.steps[step.0 as usize].held.insert(ordinal.0 as usize);
+                self.give_up_place(ordinal);
             } else if let Some(effect) = self.is_reserved(ordinal, step) {
                 self.reserved.entry(effect).or_default().push((step, ordinal));
             } else {
@@ -156,6 +157,7 @@ impl Flow {
             cell.attempts += 1;
             cell.since = at;
             self.components[ordinal.0 as usize].act(deed, at);
+            self.tally(*ordinal);
         }
         self.steps[step.0 as usize].attempts += members.len() as i32;
         self.steps[step.0 as usize].calls += 1;
@@ -280,6 +282,7 @@ impl Flow {
             let cell = self.cell_mut(ordinal, call.step);
             cell.attempts = cell.attempts.saturating_sub(1);
             self.components[ordinal.0 as usize].unact(deed);
+            self.tally(ordinal);
         }
     }
 
@@ -424,6 +427,10 @@ impl super::state::Component {
     /// A call is about to be made.
     pub(super) fn act(&mut self, deed: Deed, at: Millis) {
         self.disturbances += u16::from(deed.disturbs);
+        self.kept += u16::from(deed.disturbs);
+        if deed.disturbs && self.room == Room::Reserved {
+            self.room = Room::Kept;
+        }
         if deed.power.is_none() {
             return;
         }
@@ -442,6 +449,10 @@ impl super::state::Component {
     /// The call was not taken.
     fn unact(&mut self, deed: Deed) {
         self.disturbances = self.disturbances.saturating_sub(u16::from(deed.disturbs));
+        self.kept = self.kept.saturating_sub(u16::from(deed.disturbs));
+        if self.kept == 0 && self.room == Room::Kept {
+            self.room = Room::Reserved;
+        }
         if deed.power.is_some() {
             self.this_power = self.last_power;
             (self.powered_on, self.booted_with, self.noticed) = self.before;

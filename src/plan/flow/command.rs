@@ -20,6 +20,7 @@ impl Flow {
         let (name, answer) = match command {
             Command::Pause => ("pause", self.pause(actor, &why)),
             Command::Resume => ("resume", self.resume(actor, &why)),
+            Command::Approve => ("approve", self.approve(actor, &why)),
             Command::Cancel { at_once } => ("cancel", self.cancel(now, at_once, actor, &why)),
             Command::Retry { members, from } => ("retry", self.retry(now, members, &[], &from, actor)),
             Command::Restart { steps, members } => {
@@ -61,6 +62,11 @@ impl Flow {
     fn resume(&mut self, actor: &str, why: &Option<String>) -> String {
         if !self.mode.waits_for_operator() {
             return format!("it is {}; there is nothing to resume", self.mode.label());
+        }
+        if self.mode == SessionState::Halted
+            && let Some(answer) = self.resume_halted(actor, why)
+        {
+            return answer;
         }
         self.set_mode(
             SessionState::Running,
@@ -149,6 +155,7 @@ impl Flow {
         actor: &str,
     ) {
         self.components[ordinal.0 as usize].disturbances = 0;
+        self.reopen();
         self.components[ordinal.0 as usize].sent_back = 0;
         let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
         self.send_back(now, ordinal, at, to, reason);

@@ -2,6 +2,7 @@
 
 use super::Flow;
 use crate::model::{
+    reason::{Reason, ReasonCode},
     session::{Outcome, SessionState},
     verb::Decision,
 };
@@ -45,6 +46,13 @@ impl Flow {
         failed.map(|(index, _)| crate::model::plan::Ordinal(index as u32)).collect()
     }
 
+    /// Everybody who failed, or was not begun with before the session's time window closed: what is left to be done.
+    pub fn unfinished(&self) -> Vec<crate::model::plan::Ordinal> {
+        let left = |c: &super::state::Component| c.failed.is_some() || is_left_behind(c.skipped.as_deref());
+        let left = self.components.iter().enumerate().filter(|(_, component)| left(component));
+        left.map(|(index, _)| crate::model::plan::Ordinal(index as u32)).collect()
+    }
+
     /// Why somebody was left out on the way; the first reason there is.
     pub fn skip_reason(&self) -> Option<&crate::model::reason::Reason> {
         self.components.iter().find_map(|component| component.skipped.as_deref())
@@ -63,7 +71,7 @@ impl Flow {
             Outcome::NothingToDo
         } else if counts.succeeded == 0 {
             Outcome::Failed
-        } else if counts.failed > 0 {
+        } else if counts.failed > 0 || self.components.iter().any(|c| is_left_behind(c.skipped.as_deref())) {
             Outcome::Partial
         } else {
             Outcome::Succeeded
@@ -74,4 +82,9 @@ impl Flow {
     pub fn is_cancelling(&self) -> bool {
         self.mode == SessionState::Cancelling
     }
+}
+
+/// The time window closed before its turn came.
+fn is_left_behind(skipped: Option<&Reason>) -> bool {
+    skipped.is_some_and(|reason| reason.code == ReasonCode::WindowClosed)
 }

@@ -167,19 +167,12 @@ impl Flow {
         if self.components[ordinal.0 as usize].awaited || self.is_frozen(ordinal, step) {
             return true;
         }
-        let barred = self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge]);
-        barred || (self.steps[step.0 as usize].acts() && self.is_outside(ordinal))
+        self.is_barred(step) || self.is_kept_out(ordinal, step)
     }
 
-    /// Whether the component stands before a closed gate.
-    fn is_outside(&self, ordinal: Ordinal) -> bool {
-        if self.components[ordinal.0 as usize].is_inside() {
-            return false;
-        }
-        let slice = self.plan.members[ordinal.0 as usize].slice;
-        let wave = self.plan.slices[slice.0 as usize].wave;
-        self.mode != SessionState::Running
-            || self.waves_alive[..wave.max(0) as usize].iter().any(|alive| *alive > 0)
+    /// Whether a barrier keeps everybody out of the step.
+    fn is_barred(&self, step: StepNo) -> bool {
+        self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge])
     }
 
     fn enter(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
@@ -199,6 +192,9 @@ impl Flow {
             return;
         }
         if acts {
+            if self.deed(step).disturbs {
+                self.take_place(ordinal);
+            }
             self.put(ordinal, step, Place::Ready);
             self.steps[step.0 as usize].ready[0].push_back(ordinal);
             return;
@@ -246,7 +242,7 @@ impl Flow {
         }
         self.record(ordinal, Self::fact(step, FactKind::Failed, Some(reason.clone())));
         self.settle(now, ordinal, step, Place::Failed);
-        self.components[ordinal.0 as usize].failed.get_or_insert(Box::new(reason));
+        self.count_failure(ordinal, Box::new(reason));
         self.drop_rest(ordinal);
         self.check_end(now, ordinal);
     }
@@ -308,18 +304,14 @@ impl Flow {
             (None, None) => End::Succeeded,
         };
         self.released.push((ordinal, end));
+        self.leave_place(ordinal);
         self.count_end(ordinal);
     }
 
     /// One fewer is alive; the next wave's gate may open.
     pub(super) fn count_end(&mut self, ordinal: Ordinal) {
         self.alive -= 1;
-        let slice = self.plan.members[ordinal.0 as usize].slice;
-        let wave = self.plan.slices[slice.0 as usize].wave as usize;
-        self.waves_alive[wave] -= 1;
-        if self.waves_alive[wave] == 0 && wave + 1 < self.waves_alive.len() {
-            self.recheck_held = true;
-        }
+        self.tally(ordinal);
     }
 
     /// Ends of components that a lost call no longer covers.
@@ -374,7 +366,6 @@ impl Flow {
             component.decision = Some(Decision::PowerCycle);
         }
         component.run += 1;
-        component.failed = None;
         component.skipped = None;
         component.doomed = None;
         component.wanted = false;
@@ -384,7 +375,9 @@ impl Flow {
         if repowers {
             component.forget_power_on();
         }
+        self.forget_failure(ordinal);
         self.unend(ordinal);
+        self.tally(ordinal);
         let decision = self.components[ordinal.0 as usize].decision;
         for step in way.iter().filter(|step| is_fresh(step)) {
             self.leave(ordinal, *step);
@@ -419,31 +412,53 @@ impl Flow {
                 self.note(EventKind::BarrierOpened, None, json!({ "after": after, "before": before }));
             } else if best < wanted && hopeless.is_none() {
                 hopeless = Some(format!(
-                    "{} cannot reach {threshold_percent} % any more ({} failed, {} skipped of {}), so {} does not begin",
+                    "{} cannot reach {threshold_percent} % any more ({} failed, {} skipped of {}), so {} does not begin: {}",
                     self.step_name(edge.from),
                     state.failed,
                     state.skipped,
                     state.targeted(),
-                    self.step_name(edge.to)
+                    self.step_name(edge.to),
+                    self.ways_back()
                 ));
             }
         }
-        match (self.mode, hopeless) {
-            (SessionState::Running, Some(reason)) => self.set_mode(SessionState::Halted, Some(reason), None),
-            (SessionState::Halted, None) => self.set_mode(SessionState::Running, None, None),
-            _ => {}
-        }
+        self.judge_gates(hopeless);
+        let freed = std::mem::take(&mut self.gate.freed);
         if std::mem::take(&mut self.recheck_held) {
             self.enter_held(now);
+        } else if freed {
+            self.enter_freed(now);
         }
     }
 
     /// Those held by barriers and gates try again.
     fn enter_held(&mut self, now: Timestamp) {
         for index in 0..self.steps.len() {
+            let step = StepNo(index as i16);
+            if self.is_barred(step) {
+                continue;
+            }
             let held: Vec<Ordinal> = self.steps[index].held.ones().map(|one| Ordinal(one as u32)).collect();
             for ordinal in held {
-                self.try_enter(now, ordinal, StepNo(index as i16));
+                self.try_enter(now, ordinal, step);
+            }
+        }
+    }
+
+    /// As many of those before a gate as there are places again.
+    fn enter_freed(&mut self, now: Timestamp) {
+        for index in 0..self.steps.len() {
+            let step = StepNo(index as i16);
+            let slice = self.plan.steps[index].slice;
+            let closed = self.is_closed(self.plan.slices[slice.0 as usize].wave as usize);
+            if closed || self.is_barred(step) || !self.deed(step).disturbs {
+                continue;
+            }
+            let held = self.steps[index].held.ones().map(|one| Ordinal(one as u32));
+            let free = held.filter(|ordinal| !self.components[ordinal.0 as usize].awaited);
+            let going: Vec<Ordinal> = free.take(self.gate.room()).collect();
+            for ordinal in going {
+                self.try_enter(now, ordinal, step);
             }
         }
     }

@@ -22,6 +22,8 @@ mod command;
 mod count;
 mod enter;
 mod freeze;
+mod gate;
+mod halt;
 mod lost;
 mod observe;
 mod resume;
@@ -52,6 +54,7 @@ use crate::model::{
 use state::{Cell, Component, Millis, OpenCall, StepState, Topology};
 
 pub use count::Counts;
+pub use gate::Approval;
 
 /// What the flow is told.
 #[derive(Debug, Clone)]
@@ -187,6 +190,10 @@ pub struct Past {
     pub awaited: Vec<Ordinal>,
     /// What commands have left behind.
     pub standing: Standing,
+    /// What operators approved, in the order of the narrative.
+    pub approvals: Vec<Approval>,
+    /// The session as its commands name it, for what is told to people.
+    pub name: String,
 }
 
 /// Intervals the flow keeps to; everything else is in the plan.
@@ -233,6 +240,7 @@ pub struct Flow {
     /// The plan as it was admitted, and what operators changed of it since.
     frozen: Arc<Plan>,
     settings: Settings,
+    name: String,
     pace: Pace,
     topology: Topology,
     cells: Vec<Cell>,
@@ -250,7 +258,7 @@ pub struct Flow {
     at_once: bool,
     /// Components whose way has not ended (or whose end is not released yet).
     alive: usize,
-    waves_alive: Vec<usize>,
+    gate: gate::GateState,
     /// A barrier or gate opened: those it held try again.
     recheck_held: bool,
     /// Whom a freeze covers.
@@ -319,6 +327,7 @@ impl Flow {
 
     /// Feeds inputs that arrived together.
     pub fn feed_all(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
+        self.look_at_clock(now);
         for input in inputs {
             self.take(now, input);
         }
@@ -344,6 +353,7 @@ impl Flow {
     fn advance(&mut self, now: Timestamp) -> Vec<Output> {
         self.give_up_on_services(now);
         self.release_covered(now);
+        self.close_out(now);
         loop {
             self.stirred = false;
             self.judge_barriers(now);
@@ -361,6 +371,7 @@ impl Flow {
 
     /// Collects outputs in the order of the law: facts and news first, then calls, finds, observations, the end.
     fn finish(&mut self, now: Timestamp) -> Vec<Output> {
+        self.end_feed();
         let mut acts = std::mem::take(&mut self.out);
         let mut outputs = Vec::with_capacity(acts.len() + 4);
         let facts = std::mem::take(&mut self.facts);

@@ -220,6 +220,7 @@ impl Flow {
                 consider(at);
             }
         }
+        self.gates_wake_at().into_iter().for_each(&mut consider);
         if let Some((until, _)) = self.covered.first_key_value() {
             consider(*until);
         }

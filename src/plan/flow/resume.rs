@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Flow, Input, Output, Pace, Past,
+    gate::GateState,
     state::{Cell, Component, Millis, OpenCall, Place, StepState, Topology, millis},
 };
 use crate::model::{
@@ -30,9 +31,11 @@ impl Flow {
         let (topology, cells) = Topology::new(&plan);
         let members = plan.members.len();
         let waves = plan.slices.iter().map(|slice| slice.wave as usize + 1).max().unwrap_or(1);
-        let mut waves_alive = vec![0; waves];
+        let mut gate = GateState::new(plan.gates.clone(), waves);
         for member in &plan.members {
-            waves_alive[plan.slices[member.slice.0 as usize].wave as usize] += 1;
+            let wave = &mut gate.waves[plan.slices[member.slice.0 as usize].wave as usize];
+            wave.members += 1;
+            wave.outside += 1;
         }
         let mut opened = vec![false; plan.edges.len()];
         for edge in &past.opened {
@@ -41,6 +44,7 @@ impl Flow {
         let steps = plan.steps.iter().map(|step| StepState::new(step.verb.shape(), members)).collect();
         let mode = past.state.unwrap_or(SessionState::Running);
         let mut flow = Self {
+            name: past.name.clone(),
             pace,
             topology,
             cells: vec![Cell::NEW; cells],
@@ -55,7 +59,7 @@ impl Flow {
             cancelled: mode == SessionState::Cancelling,
             at_once: mode == SessionState::Cancelling && past.standing.at_once,
             alive: members,
-            waves_alive,
+            gate,
             recheck_held: false,
             in_freeze: fixedbitset::FixedBitSet::with_capacity(members),
             stirred: false,
@@ -71,9 +75,14 @@ impl Flow {
             settings,
         };
         flow.count_members();
+        let mut approvals = past.approvals.iter().peekable();
         for fact in &past.facts {
+            while let Some(approval) = approvals.next_if(|approval| approval.seq < fact.seq) {
+                flow.fold_approval(approval);
+            }
             flow.fold(fact);
         }
+        approvals.for_each(|approval| flow.fold_approval(approval));
         let sent_back = flow.last_sent_back(&past.facts);
         for (ordinal, policy) in &past.retry_policies {
             flow.components[ordinal.0 as usize].retry_policy = Some(*policy);
@@ -94,6 +103,7 @@ impl Flow {
             let component = &mut flow.components[ordinal.0 as usize];
             component.awaited = !component.ended;
         }
+        flow.count_places();
         // An ended session is held again by whoever wants somebody sent back.
         flow.over = flow.mode == SessionState::Ended && flow.alive == 0;
         flow
@@ -107,6 +117,7 @@ impl Flow {
     /// The same where inputs wait already. A retry of a session whose components have all ended must be given here: their
     /// claims are released otherwise.
     pub fn start_with(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
+        self.look_at_clock(now);
         self.lose_open_intents(now);
         for index in 0..self.components.len() as u32 {
             let ordinal = Ordinal(index);
@@ -168,7 +179,7 @@ impl Flow {
             let reason = || Box::new(fact.reason.clone().unwrap_or(Reason::bare(ReasonCode::Rejected)));
             match place {
                 Place::Failed => {
-                    self.components[ordinal.0 as usize].failed.get_or_insert_with(reason);
+                    self.count_failure(*ordinal, reason());
                     self.drop_rest(*ordinal);
                 }
                 Place::Skipped => {
@@ -224,8 +235,8 @@ impl Flow {
     pub(super) fn unend(&mut self, ordinal: Ordinal) {
         if std::mem::take(&mut self.components[ordinal.0 as usize].ended) {
             self.alive += 1;
-            let slice = self.plan.members[ordinal.0 as usize].slice;
-            self.waves_alive[self.plan.slices[slice.0 as usize].wave as usize] += 1;
+            self.resume_place(ordinal);
+            self.tally(ordinal);
         }
     }
 
@@ -262,7 +273,7 @@ impl Flow {
         for ordinal in &effect.members {
             let sent_back = sent_back.get(ordinal).copied().unwrap_or_default();
             let component = &mut self.components[ordinal.0 as usize];
-            let (noticed, disturbances) = (component.noticed, component.disturbances);
+            let (noticed, disturbances, kept) = (component.noticed, component.disturbances, component.kept);
             component.act(deed, at);
             // Facts and sends-back were folded before; they know better.
             component.noticed = noticed && (deed.power.is_none() || effect.seq < component.noticed_seq);
@@ -272,6 +283,9 @@ impl Flow {
             }
             if effect.seq < sent_back.by_operator {
                 component.disturbances = disturbances;
+            }
+            if effect.seq <= component.accepted_seq {
+                component.kept = kept;
             }
             let place = self.cell(*ordinal, step).place;
             // Left out elsewhere while this covered it: it settles by itself.
@@ -409,6 +423,9 @@ impl Flow {
         }
         // Its calls were lost, or somebody held it: the same once more.
         let rung = cell.rung as usize;
+        if self.deed(step).disturbs {
+            self.take_place(ordinal);
+        }
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung].push_back(ordinal);
     }

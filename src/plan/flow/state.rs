@@ -134,6 +134,37 @@ pub(super) struct Component {
     pub covered_until: Millis,
     /// How often it may be tried in place of what the plan says.
     pub retry_policy: Option<u16>,
+    /// Its place inside, of those that there are.
+    pub room: Room,
+    /// Disturbing effects since it was last given up for good, without those that were surely not taken: while there are
+    /// any its place is kept.
+    pub kept: u16,
+    /// An operator has accepted that it failed.
+    pub accepted: bool,
+    /// The line that said so last; kept while what is past is read.
+    pub accepted_seq: i64,
+    /// Where it is counted.
+    pub standing: Standing,
+}
+
+/// A component's place among those that may be inside at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Room {
+    #[default]
+    None,
+    /// It is about to pass its gate.
+    Reserved,
+    /// It has passed it.
+    Kept,
+}
+
+/// Where a component stands towards its gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    #[default]
+    Outside,
+    Inside,
+    Ended,
 }
 
 impl Component {

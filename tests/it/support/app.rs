@@ -15,6 +15,7 @@ use bosun::{
         artifacts::{BootArtifacts, BootArtifactsId},
         component::ComponentNo,
         event::{Event, EventKind, NewEvent},
+        gate::Rollout,
         options::Options,
         plan::{Plan, SliceArtifacts, UnknownPolicy},
         session::{OnConflict, SessionId},
@@ -152,6 +153,7 @@ impl App {
             unknown: UnknownPolicy::Leave,
             service_patience: wish.service_patience,
             threshold_percent: 100,
+            rollout: &Rollout::default(),
         };
         let plan: Plan = plan::compile(&declared.workflow, &binding).unwrap();
         let template: SessionTemplate =

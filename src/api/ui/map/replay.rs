@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::model::{
         component::ComponentNo,
+        gate::Gates,
         plan::{PlanMember, Slice, SliceNo, UnknownPolicy},
         verb::{Goal, Verb},
         workflow::Condition,
@@ -207,6 +208,7 @@ mod tests {
             members: vec![member(10), member(20)],
             unknown: UnknownPolicy::Leave,
             service_patience: power,
+            gates: Gates::default(),
         }
     }
 

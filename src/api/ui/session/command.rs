@@ -42,6 +42,7 @@ pub fn name(kind: CommandKind) -> &'static str {
     match kind {
         CommandKind::Pause => "pause",
         CommandKind::Resume => "resume",
+        CommandKind::Approve => "approve",
         CommandKind::Cancel => "cancel",
         CommandKind::Retry => "retry",
         CommandKind::Restart => "restart",

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{Flow, Input, Output, Pace, Past, state::millis},
-    BEGIN, SECOND, at,
+    BEGIN, SECOND, at, gates,
     ledger::Ledger,
     world::{Nature, World},
 };
@@ -152,7 +152,8 @@ impl Driver {
 
     /// Drives to the end, as a patient operator would have it.
     pub fn drive_to_end(&mut self) -> Outcome {
-        for patience in 0.. {
+        let mut patience = 0;
+        loop {
             self.drive();
             if let Some(outcome) = self.outcome {
                 self.judge_end();
@@ -163,18 +164,23 @@ impl Driver {
                 continue;
             }
             assert!(self.flow.rests(), "it rests with something under way: {:?}", self.flow.counters());
+            patience += 1;
             let command = match self.flow.mode() {
+                SessionState::Halted if self.awaits_approval() => {
+                    patience -= 1;
+                    Command::Approve
+                }
                 SessionState::Paused | SessionState::Stuck => Command::Resume,
-                SessionState::Halted if patience < 3 => {
+                SessionState::Halted if patience < 4 => {
                     Command::Retry { members: Vec::new(), from: Vec::new() }
                 }
+                SessionState::Halted if patience < 8 => Command::Resume,
                 SessionState::Halted => Command::Cancel { at_once: false },
                 mode => panic!("it stands still, {mode:?}: {:?}", self.flow.counters()),
             };
-            assert!(patience < 6, "nothing helps");
+            assert!(patience < 10, "nothing helps");
             self.order(Order::Command(command));
         }
-        unreachable!("the loop returns")
     }
 
     fn judge_end(&self) {
@@ -365,6 +371,7 @@ impl Driver {
                     self.past.awaited.retain(gone);
                 }
                 Output::State(state, _) => self.past.state = Some(*state),
+                Output::Event(event) => self.past.approvals.extend(gates::approval(self.seq, event)),
                 Output::Over(outcome) => self.outcome = Some(*outcome),
                 _ => {}
             }
@@ -395,6 +402,9 @@ impl Driver {
                 };
                 assert!(self.effects.insert(*effect, intent).is_none(), "{effect:?} was used before");
             }
+        }
+        if outputs.iter().any(|output| matches!(output, Output::Call { .. })) {
+            self.judge_inside();
         }
     }
 

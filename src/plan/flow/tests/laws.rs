@@ -3,7 +3,7 @@
 use super::{
     super::{
         Flow, Output,
-        state::{Cell, Place, millis},
+        state::{Cell, Place, Room, millis},
     },
     BEGIN,
     driver::Driver,
@@ -23,12 +23,12 @@ impl Driver {
         &self.plan.steps[step.0 as usize].verb
     }
 
-    fn effects_on(&self, ordinal: Ordinal) -> impl Iterator<Item = &Effect> {
+    pub fn effects_on(&self, ordinal: Ordinal) -> impl Iterator<Item = &Effect> {
         self.effects.values().filter(move |effect| effect.members.contains(&ordinal))
     }
 
     /// Past its gate: disturbed since an operator last sent it back.
-    fn is_inside(&self, ordinal: Ordinal) -> bool {
+    pub fn is_inside(&self, ordinal: Ordinal) -> bool {
         let disturbs = |effect: &&Effect| {
             let verb = self.verb(effect.step);
             verb.shape().power.is_some() || matches!(verb, Verb::StageConfiguration { enable: true })
@@ -178,11 +178,7 @@ impl Driver {
         if !self.is_inside(ordinal) {
             let state = self.past.state.unwrap_or(SessionState::Running);
             assert_eq!(state, SessionState::Running, "{ordinal:?} passed a closed gate at {name}");
-            let wave = |ordinal: &Ordinal| {
-                self.plan.slices[self.plan.members[ordinal.0 as usize].slice.0 as usize].wave
-            };
-            let earlier = self.past.claimed.iter().find(|other| wave(other) < wave(&ordinal));
-            assert_eq!(earlier, None, "{ordinal:?} did not wait for the wave before");
+            self.judge_gate(ordinal);
         }
         let shape = self.verb(step).shape();
         if shape.power == Some(Power::On) {
@@ -232,6 +228,8 @@ impl Driver {
             assert_eq!(live.run, read.run, "run of {index}");
             assert_eq!(live.decision, read.decision, "decision of {index}");
             assert_eq!(live.is_inside(), read.is_inside(), "inside of {index}");
+            assert_eq!(live.accepted, read.accepted, "failure of {index} accepted");
+            assert_eq!(live.room == Room::Kept, read.room == Room::Kept, "place of {index}");
             assert_eq!(live.is_out(), read.is_out(), "out of {index}");
             assert_eq!(live.sent_back, read.sent_back, "sent back of {index}");
             assert_eq!(live.noticed, read.noticed, "noticed of {index}");
@@ -240,6 +238,7 @@ impl Driver {
                 |flow: &Flow, index: Option<u32>| index.map(|index| flow.tokens[index as usize].clone());
             assert_eq!(token(flow, live.booted_with), token(&again, read.booted_with), "token of {index}");
         }
+        self.judge_tallies(flow, &again);
         again.start(super::at(self.now));
         for index in 0..self.plan.members.len() {
             let ordinal = Ordinal(index as u32);
@@ -257,6 +256,8 @@ impl Driver {
                     // Undisturbed, and its call is to be made again: it goes back before a closed gate.
                     || (live.place.is_in_flight() && read.place == Place::NotReached
                         && !flow.components[index].is_inside())
+                    // Places that nobody has used are dealt anew.
+                    || (unbegun(live) && read.place.is_in_flight() && self.plan.gates.max_unavailable.is_some())
                     || (let_go && matches!(read.place, Place::Skipped | Place::Dropped));
                 assert!(
                     same,

@@ -2,6 +2,7 @@
 //! that are killed.
 
 mod driver;
+mod gates;
 mod inputs;
 mod laws;
 mod ledger;
@@ -18,6 +19,7 @@ use crate::{
         Timestamp,
         artifacts::{BootArtifacts, BootArtifactsId},
         component::ComponentNo,
+        gate::{Gates, Rollout},
         options::Options,
         plan::{Plan, SliceArtifacts, UnknownPolicy},
         xname::Xname,
@@ -44,12 +46,19 @@ enum Layout {
     Two,
     /// Two with ordinals: the second boots first and goes off last.
     Ordered,
-    /// One in two waves.
+    /// Two, cut into three waves.
     Waves,
 }
 
 /// The embedded workflow `operation`, bound to so many members.
 fn plan(operation: &str, layout: Layout, members: u32) -> Arc<Plan> {
+    gated(operation, layout, members, Gates::default())
+}
+
+/// The same with gates that know something.
+fn gated(operation: &str, layout: Layout, members: u32, gates: Gates) -> Arc<Plan> {
+    let waves = (layout == Layout::Waves).then(|| "1,40%,rest".parse().unwrap());
+    let mut rollout = Rollout { waves, gates, ..Rollout::default() };
     let first = if layout == Layout::One { members } else { members.div_ceil(2) };
     let ordered = layout == Layout::Ordered;
     let boot_set = |name: &str, from: u32, to: u32, order: u32| BoundBootSet {
@@ -76,13 +85,13 @@ fn plan(operation: &str, layout: Layout, members: u32) -> Arc<Plan> {
         unknown: UnknownPolicy::Reboot,
         service_patience: Duration::from_secs(1800),
         threshold_percent: 60,
+        rollout: &rollout.clone(),
     };
     let workflows = workflow::embedded();
-    let mut plan = compile(&workflows.get(operation).unwrap().workflow, &binding).unwrap();
-    if layout == Layout::Waves {
-        for (wave, slice) in plan.slices.iter_mut().enumerate() {
-            slice.wave = wave as i16;
-        }
-    }
+    let workflow = &workflows.get(operation).unwrap().workflow;
+    let compiled = compile(workflow, &binding);
+    // A limit under which ordinals would stand still is refused; then without it.
+    rollout.gates.max_unavailable = None;
+    let plan = compiled.or_else(|_| compile(workflow, &Binding { rollout: &rollout, ..binding })).unwrap();
     Arc::new(plan)
 }

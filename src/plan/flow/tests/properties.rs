@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 use super::{
-    Layout,
+    Layout, SECOND, at,
     driver::{Driver, Order, Script},
-    plan,
+    gated,
     world::Nature,
 };
 use crate::model::{
     command::{Command, Settings},
+    gate::{Gates, Share},
     plan::{Ordinal, StepNo},
 };
 
@@ -40,6 +41,7 @@ fn order() -> impl Strategy<Value = Order> {
         2 => Just(Order::Command(Command::Pause)),
         2 => Just(Order::Command(Command::Resume)),
         1 => any::<bool>().prop_map(|at_once| Order::Command(Command::Cancel { at_once })),
+        1 => Just(Order::Command(Command::Approve)),
         2 => (whom(), vec(step(), 0..2))
             .prop_map(|(members, from)| Order::Command(Command::Retry { members, from })),
         1 => (whom(), vec(step(), 1..3))
@@ -79,8 +81,26 @@ enum Weather {
 struct Case {
     operation: &'static str,
     layout: Layout,
+    gates: Gates,
     script: Script,
     retried: bool,
+}
+
+fn gates() -> impl Strategy<Value = Gates> {
+    let share = || prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)];
+    let sometimes = || proptest::option::weighted(0.4, share());
+    let moment = |to: i64| proptest::option::weighted(0.2, (0..to).prop_map(|second| at(second * SECOND)));
+    let some = (sometimes(), sometimes(), any::<bool>(), moment(900), moment(3_000)).prop_map(
+        |(max_unavailable, halt_on_failures, approve_between_waves, not_before, not_after)| Gates {
+            max_unavailable,
+            halt_on_failures,
+            approve_between_waves,
+            not_before,
+            not_after,
+            ..Gates::default()
+        },
+    );
+    prop_oneof![1 => Just(Gates::default()), 1 => some]
 }
 
 fn weather() -> impl Strategy<Value = Weather> {
@@ -102,7 +122,7 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
         4 => Just("reboot"), 2 => Just("boot"), 1 => Just("shutdown"), 1 => Just("configure")
     ];
     let layout = prop_oneof![
-        2 => Just(Layout::One), 1 => Just(Layout::Two), 2 => Just(Layout::Ordered), 1 => Just(Layout::Waves)
+        2 => Just(Layout::One), 1 => Just(Layout::Two), 2 => Just(Layout::Ordered), 2 => Just(Layout::Waves)
     ];
     let services = prop_oneof![Just("pcs"), Just("bss"), Just("cfs"), Just("hsm"), Just("ims")];
     let (tape, orders, kills, apart, outages) = match weather {
@@ -120,26 +140,28 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
         vec((services, 0..1200_u16, 1..3000_u16), outages),
         prop_oneof![3 => Just(Vec::new()), 1 => whom()],
     );
-    (operation, layout, script, any::<bool>()).prop_map(|(operation, layout, script, retried)| {
-        let (natures, tape, mut orders, kills, outages, mut awaited) = script;
-        let members = natures.len() as u32;
-        awaited.retain(|ordinal| ordinal.0 < members);
-        for (_, order) in &mut orders {
-            match order {
-                Order::Wanted(whom)
-                | Order::Given(whom)
-                | Order::Command(
-                    Command::Retry { members: whom, .. }
-                    | Command::Restart { members: whom, .. }
-                    | Command::Skip { members: whom, .. }
-                    | Command::Pass { members: whom, .. },
-                ) => whom.retain(|ordinal| ordinal.0 < members),
-                Order::Command(_) | Order::Parked => {}
+    (operation, layout, gates(), script, any::<bool>()).prop_map(
+        |(operation, layout, gates, script, retried)| {
+            let (natures, tape, mut orders, kills, outages, mut awaited) = script;
+            let members = natures.len() as u32;
+            awaited.retain(|ordinal| ordinal.0 < members);
+            for (_, order) in &mut orders {
+                match order {
+                    Order::Wanted(whom)
+                    | Order::Given(whom)
+                    | Order::Command(
+                        Command::Retry { members: whom, .. }
+                        | Command::Restart { members: whom, .. }
+                        | Command::Skip { members: whom, .. }
+                        | Command::Pass { members: whom, .. },
+                    ) => whom.retain(|ordinal| ordinal.0 < members),
+                    Order::Command(_) | Order::Parked => {}
+                }
             }
-        }
-        let script = Script { natures, tape, awaited, orders, kills, outages };
-        Case { operation, layout, script, retried }
-    })
+            let script = Script { natures, tape, awaited, orders, kills, outages };
+            Case { operation, layout, gates, script, retried }
+        },
+    )
 }
 
 /// The same sessions every time, so that a submission is not refused for what it did not do; `make soak` draws others
@@ -158,7 +180,7 @@ proptest! {
 
     #[test]
     fn every_session_keeps_the_laws(case in case()) {
-        let plan = plan(case.operation, case.layout, case.script.natures.len() as u32);
+        let plan = gated(case.operation, case.layout, case.script.natures.len() as u32, case.gates);
         let mut script = case.script;
         for (_, order) in &mut script.orders {
             let of_plan = |step: &StepNo| StepNo(step.0 % plan.steps.len() as i16);

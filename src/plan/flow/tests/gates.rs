@@ -1,0 +1,292 @@
+//! What must hold of gates, and stories of sessions that halt, wait and go on.
+
+use super::{
+    super::{
+        Approval, Flow,
+        halt::Stop,
+        state::{Room, Standing},
+    },
+    Layout, MINUTE, SECOND, at,
+    driver::{Driver, Order, Script},
+    gated,
+    world::Nature,
+};
+use crate::model::{
+    command::Command,
+    effect::EffectState,
+    event::{EventKind, NewEvent},
+    gate::{Gates, Share},
+    plan::Ordinal,
+    reason::ReasonCode,
+    result::FactKind,
+    session::{Outcome, SessionState},
+    verb::Verb,
+};
+
+/// What a line says of an approval, as memory reads it.
+pub fn approval(seq: i64, event: &NewEvent) -> Option<Approval> {
+    let wave = event.data["wave"].as_u64().map(|wave| wave as usize - 1);
+    let accepts_failures = event.data["accepts_failures"].as_bool() == Some(true);
+    (event.kind == EventKind::Approved).then_some(Approval { seq, wave, accepts_failures })
+}
+
+impl Driver {
+    pub fn awaits_approval(&self) -> bool {
+        self.flow.gate.stopped_for == Some(Stop::Approval)
+    }
+
+    fn wave(&self, ordinal: Ordinal) -> i16 {
+        self.plan.slices[self.plan.members[ordinal.0 as usize].slice.0 as usize].wave
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = Ordinal> + use<> {
+        (0..self.plan.members.len() as u32).map(Ordinal)
+    }
+
+    /// The checkpoint in which it failed last, if nobody has sent it back or accepted that since.
+    fn failed_at(&self, ordinal: Ordinal) -> Option<i64> {
+        let facts = self.past.facts.iter().filter(|past| past.fact.members.contains(&ordinal));
+        let (mut failed, mut of_run) = (None, 0);
+        for past in facts {
+            match past.fact.kind {
+                FactKind::Failed if of_run != past.fact.run || failed.is_none() => {
+                    (failed, of_run) = (Some(past.seq), past.fact.run);
+                }
+                FactKind::SentBack => failed = None,
+                _ => {}
+            }
+        }
+        let accepted = |seq: i64| self.past.approvals.iter().any(|a| a.accepts_failures && a.seq >= seq);
+        failed.filter(|seq| !accepted(*seq))
+    }
+
+    fn disturbed(&self, ordinal: Ordinal) -> bool {
+        self.effects_on(ordinal).any(|effect| {
+            let verb = &self.plan.steps[effect.step.0 as usize].verb;
+            let disturbs =
+                verb.shape().power.is_some() || matches!(verb, Verb::StageConfiguration { enable: true });
+            disturbs && effect.state != EffectState::NotTaken
+        })
+    }
+
+    /// Somebody outside is called: the gate has to be open.
+    pub fn judge_gate(&self, ordinal: Ordinal) {
+        let gates = &self.plan.gates;
+        let wave = self.wave(ordinal);
+        let earlier = self.past.claimed.iter().find(|other| self.wave(**other) < wave);
+        assert_eq!(earlier, None, "{ordinal:?} did not wait for the wave before");
+        assert!(gates.not_before.is_none_or(|from| at(self.now) >= from), "{ordinal:?} was begun too early");
+        assert!(gates.not_after.is_none_or(|until| at(self.now) < until), "{ordinal:?} was begun too late");
+        let failed = |of: i16| {
+            let of_wave = self.everybody().filter(|other| self.wave(*other) == of);
+            of_wave.filter(|other| self.failed_at(*other).is_some()).count()
+        };
+        let members = |of: i16| self.everybody().filter(|other| self.wave(*other) == of).count();
+        let last = self.plan.slices.iter().map(|slice| slice.wave).max().unwrap();
+        match gates.halt_on_failures {
+            Some(Share::Count(most)) => {
+                assert!(
+                    (0..=last).map(failed).sum::<usize>() < most as usize,
+                    "{ordinal:?} despite failures"
+                );
+            }
+            Some(share) => {
+                let too_many = (0..=last).find(|wave| failed(*wave) >= share.at_least(members(*wave)));
+                assert_eq!(too_many, None, "{ordinal:?} despite the failures of a wave");
+            }
+            None => {}
+        }
+        let allowed = 100 - usize::from(gates.wave_threshold_percent.unwrap_or(0));
+        for before in 0..wave {
+            assert!(failed(before) * 100 <= members(before) * allowed, "{ordinal:?} despite the wave before");
+        }
+        let approved = self.past.approvals.iter().filter_map(|approval| approval.wave).max().unwrap_or(0);
+        assert!(!gates.approve_between_waves || approved >= wave as usize, "{ordinal:?} was not approved");
+    }
+
+    /// After intents are stored: no more inside than there may be.
+    pub fn judge_inside(&self) {
+        let Some(share) = self.plan.gates.max_unavailable else { return };
+        let most = share.at_most(self.plan.members.len());
+        let inside = self.past.claimed.iter().filter(|ordinal| self.is_inside(**ordinal)).count();
+        let accepted = self.past.approvals.iter().any(|approval| approval.accepts_failures);
+        let gone = |ordinal: &Ordinal| !self.past.claimed.contains(ordinal) && self.disturbed(*ordinal);
+        let lost = self.everybody().filter(|o| gone(o) && self.failed_at(*o).is_some()).count();
+        let lost = if accepted { 0 } else { lost };
+        assert!(inside + lost <= most, "{inside} are inside and {lost} failed there, of {most} at most");
+    }
+
+    /// What the gates count, counted anew, and as it is read again.
+    pub fn judge_tallies(&self, live: &Flow, read: &Flow) {
+        for (number, wave) in live.gate.waves.iter().enumerate() {
+            let of_wave = |ordinal: &Ordinal| self.wave(*ordinal) as usize == number;
+            let count = |holds: &dyn Fn(usize) -> bool| {
+                self.everybody().filter(of_wave).filter(|o| holds(o.0 as usize)).count()
+            };
+            let component = |index: usize| &live.components[index];
+            let stands = |standing| move |index: usize| component(index).standing == standing;
+            assert_eq!(wave.outside, count(&stands(Standing::Outside)), "outside of wave {number}");
+            assert_eq!(wave.inside, count(&stands(Standing::Inside)), "inside of wave {number}");
+            let failed = |index: usize| component(index).failed.is_some() && !component(index).accepted;
+            assert_eq!(wave.failed, count(&failed), "failed of wave {number}");
+            assert_eq!(wave.failed, read.gate.waves[number].failed, "failed of wave {number}, read again");
+        }
+        let taken = live.components.iter().filter(|component| component.room != Room::None).count();
+        assert_eq!(live.gate.taken, taken, "places taken");
+        assert_eq!(live.gate.lost, read.gate.lost, "places lost");
+        assert_eq!(live.gate.approved, read.gate.approved, "approved");
+    }
+}
+
+fn on(count: usize) -> Vec<Nature> {
+    vec![Nature { on: true, ..Nature::default() }; count]
+}
+
+fn rolling(layout: Layout, natures: Vec<Nature>, gates: Gates) -> Driver {
+    let script = Script { natures, ..Script::default() };
+    Driver::new(gated("reboot", layout, script.natures.len() as u32, gates), script)
+}
+
+fn command(driver: &mut Driver, command: Command) {
+    driver.order(Order::Command(command));
+    driver.drive();
+}
+
+/// Who was switched off, and when.
+fn offs(driver: &Driver) -> Vec<(i64, Vec<u32>)> {
+    let off = driver.calls.iter().filter(|call| call.1 == "power_off" && call.2 == 0);
+    off.map(|call| (call.0, call.3.iter().map(|ordinal| ordinal.0).collect())).collect()
+}
+
+fn begun(driver: &Driver) -> Vec<u32> {
+    let mut begun: Vec<u32> = offs(driver).into_iter().flat_map(|(_, whom)| whom).collect();
+    begun.sort_unstable();
+    begun
+}
+
+#[test]
+fn waves_go_one_after_the_other() {
+    let mut driver = rolling(Layout::Waves, on(10), Gates::default());
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    let begun: Vec<Vec<u32>> = offs(&driver).into_iter().map(|(_, whom)| whom).collect();
+    // One, four (of the ten), and the rest; the boot sets are halves.
+    assert_eq!(begun, [vec![0], vec![1, 2, 3, 4], vec![5, 6, 7, 8, 9]]);
+    let names: Vec<&str> = driver.plan.steps.iter().map(|step| step.name.as_str()).collect();
+    assert!(
+        names.contains(&"wave1/compute/power_off") && names.contains(&"wave3/gateways/inspect"),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn no_more_are_inside_than_may_be() {
+    let gates = Gates { max_unavailable: Some(Share::Count(3)), ..Gates::default() };
+    let mut driver = rolling(Layout::One, on(10), gates);
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    let offs = offs(&driver);
+    assert_eq!(offs[0].1, [0, 1, 2]);
+    assert!(offs.iter().all(|(_, whom)| whom.len() <= 3) && begun(&driver).len() == 10, "{offs:?}");
+    assert!(offs[1].0 >= 3 * MINUTE, "the first places are free when three have booted: {offs:?}");
+}
+
+#[test]
+fn one_that_failed_inside_keeps_its_place_until_that_is_accepted() {
+    let mut natures = on(6);
+    natures[0].strange = true;
+    let gates = Gates { max_unavailable: Some(Share::Count(1)), ..Gates::default() };
+    let mut driver = rolling(Layout::One, natures, gates);
+    driver.drive();
+    assert_eq!((driver.flow.mode(), begun(&driver).last()), (SessionState::Halted, Some(&0)));
+    assert_eq!(driver.flow.gate.stopped_for, Some(Stop::Full));
+    command(&mut driver, Command::Resume);
+    assert_eq!(driver.outcome, Some(Outcome::Partial));
+    assert_eq!(driver.flow.counts().succeeded, 5);
+}
+
+#[test]
+fn too_many_failures_halt_it_and_the_rest_is_not_touched() {
+    let mut natures = on(10);
+    natures[2].strange = true;
+    let gates = Gates { halt_on_failures: Some(Share::Percent(20)), ..Gates::default() };
+    let mut driver = rolling(Layout::Waves, natures, gates);
+    driver.drive();
+    assert_eq!(driver.flow.mode(), SessionState::Halted);
+    assert!(driver.flow.rests());
+    assert_eq!(driver.flow.counts().not_reached + driver.flow.counts().in_flight, 5);
+    assert_eq!(driver.past.claimed.len(), 5, "claims are kept");
+    // Sent back it fails once more; accepted, the rest has its turn.
+    command(&mut driver, Command::Retry { members: Vec::new(), from: Vec::new() });
+    assert_eq!(driver.flow.mode(), SessionState::Halted);
+    assert!(begun(&driver).iter().all(|one| *one < 5), "{:?}", begun(&driver));
+    command(&mut driver, Command::Resume);
+    assert_eq!(driver.outcome, Some(Outcome::Partial));
+    assert_eq!(driver.flow.counts().failed, 1);
+}
+
+#[test]
+fn a_wave_below_its_threshold_keeps_the_next_one_waiting() {
+    let mut natures = on(10);
+    natures[0].strange = true;
+    let mut driver = rolling(Layout::Waves, natures, Gates::default());
+    driver.drive();
+    assert_eq!(driver.flow.gate.stopped_for, Some(Stop::Threshold));
+    assert_eq!(driver.flow.mode(), SessionState::Halted);
+    driver.world.nodes[0].nature.strange = false;
+    command(&mut driver, Command::Retry { members: Vec::new(), from: Vec::new() });
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded), "mended, it goes on by itself");
+}
+
+#[test]
+fn each_wave_waits_for_its_approval_also_over_a_restart() {
+    let gates = Gates { approve_between_waves: true, ..Gates::default() };
+    let mut driver = rolling(Layout::Waves, on(10), gates);
+    driver.drive();
+    assert_eq!((driver.flow.mode(), begun(&driver)), (SessionState::Halted, vec![0]));
+    command(&mut driver, Command::Resume);
+    assert_eq!(
+        (driver.flow.mode(), begun(&driver)),
+        (SessionState::Halted, vec![0]),
+        "resuming is not approving"
+    );
+    command(&mut driver, Command::Approve);
+    assert_eq!((driver.flow.mode(), begun(&driver).len()), (SessionState::Halted, 5));
+    let mut again = Flow::new(driver.plan.clone(), &driver.past(), driver.pace);
+    again.start(at(driver.now));
+    assert_eq!((again.mode(), again.gate.approved), (SessionState::Halted, 1));
+    command(&mut driver, Command::Approve);
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded));
+}
+
+#[test]
+fn before_its_window_nobody_is_looked_at_and_after_it_nobody_is_begun() {
+    let gates = Gates {
+        max_unavailable: Some(Share::Count(2)),
+        not_before: Some(at(10 * MINUTE)),
+        not_after: Some(at(15 * MINUTE)),
+        ..Gates::default()
+    };
+    let mut driver = rolling(Layout::One, on(9), gates);
+    assert_eq!(driver.drive_to_end(), Outcome::Partial);
+    let looked = driver.past.facts.iter().map(|past| past.at).min().unwrap();
+    assert!(looked >= at(10 * MINUTE), "{looked}");
+    let offs = offs(&driver);
+    assert!(offs.iter().all(|(when, _)| (10 * MINUTE..15 * MINUTE).contains(when)), "{offs:?}");
+    let counts = driver.flow.counts();
+    assert!(counts.succeeded > 0 && counts.skipped > 0 && counts.failed == 0, "{counts:?}");
+    let left = driver.flow.skip_reason().map(|reason| reason.code);
+    assert_eq!(left, Some(ReasonCode::WindowClosed));
+    assert_eq!(driver.flow.unfinished().len() as i32, counts.skipped);
+    assert!(driver.world.nodes.iter().all(|node| node.on), "nobody is left dark");
+}
+
+#[test]
+fn waiting_before_the_gate_counts_against_no_deadline() {
+    let gates = Gates { approve_between_waves: true, ..Gates::default() };
+    let mut driver = rolling(Layout::Waves, on(4), gates);
+    driver.drive();
+    driver.now += 24 * 60 * MINUTE;
+    command(&mut driver, Command::Approve);
+    driver.now += 24 * 60 * MINUTE + SECOND;
+    command(&mut driver, Command::Approve);
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded));
+}
