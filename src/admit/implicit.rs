@@ -181,6 +181,7 @@ impl Admit {
             service_patience: self.settings.service_patience,
             threshold_percent: self.settings.threshold_percent,
             rollout: &Rollout::default(),
+            power_intervals: Vec::new(),
         };
         let plan = compile(&declared.workflow, &binding)
             .map_err(|mistakes: Vec<Mistake>| Rejection::Plan(mistakes))?;

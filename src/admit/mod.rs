@@ -28,6 +28,7 @@ mod freeze;
 mod guards;
 mod implicit;
 mod inventory;
+mod pace;
 mod rejection;
 mod resolve;
 mod retry;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
-use super::{Admit, Api, Rejection, SessionRequest, artifacts, choose::named_sets, dialect};
+use super::{Admit, Api, Rejection, SessionRequest, artifacts, choose::named_sets, dialect, pace};
 use crate::{
     db,
     model::{
@@ -12,6 +12,7 @@ use crate::{
         gate::Gates,
         limit::Limit,
         options::Options,
+        pace::PowerInterval,
         plan::{Plan, UnknownPolicy},
         selection::{ComponentNumbers, Selection},
         session_template::SessionTemplate,
@@ -33,6 +34,8 @@ pub(super) struct Resolved<'a> {
     /// What the site has set for bosun itself.
     pub site: SiteOptions,
     pub selection: Selection,
+    /// Shortest intervals between two power actions, for whom.
+    pub power_intervals: Vec<PowerInterval>,
     /// What is booted, by boot set; empty for operations that boot nothing.
     pub artifacts: BTreeMap<String, artifacts::Found>,
 }
@@ -72,8 +75,16 @@ impl Admit {
             },
             &inventory,
         )?;
-        let mut resolved =
-            Resolved { template, declared, options, site, selection, artifacts: BTreeMap::new() };
+        let power_intervals = pace::intervals(&request.rollout.power_interval, &selection, &inventory)?;
+        let mut resolved = Resolved {
+            template,
+            declared,
+            options,
+            site,
+            selection,
+            power_intervals,
+            artifacts: BTreeMap::new(),
+        };
         self.find_artifacts(&mut resolved, request.api).await?;
         self.check_configurations(&resolved).await?;
         Ok(resolved)
@@ -155,6 +166,7 @@ impl Admit {
             service_patience: self.settings.service_patience,
             threshold_percent: self.settings.threshold_percent,
             rollout: &request.rollout,
+            power_intervals: resolved.power_intervals.clone(),
         };
         let plan = compile(&resolved.declared.workflow, &binding).map_err(Rejection::Plan)?;
         let hash = hash(&plan);

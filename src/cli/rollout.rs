@@ -1,10 +1,11 @@
-//! Options that say how a session goes over its components: waves, thresholds, gates.
+//! Options that say how a session goes over its components: waves, thresholds, gates, pace.
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::model::{
     gate::{InvalidThreshold, Share, Thresholds},
+    pace::{InvalidInterval, PowerIntervals, Rate},
     wave::Waves,
 };
 
@@ -33,16 +34,30 @@ pub struct RolloutArgs {
     /// Begin nothing more after then: nodes whose turn has not come are left as they are
     #[arg(long, value_name = "WHEN")]
     pub not_after: Option<String>,
+    /// Power on no more nodes than this in any span of so long, as in 50/10s
+    #[arg(long, value_name = "N/TIME")]
+    pub power_on_rate: Option<Rate>,
+    /// The same for each cabinet
+    #[arg(long, value_name = "N/TIME")]
+    pub cabinet_power_on_rate: Option<Rate>,
+    /// Shortest interval between two power actions on one node, or on one of a hardware class (River=30s)
+    #[arg(long, value_name = "[CLASS=]TIME", value_delimiter = ',', value_parser = interval)]
+    pub power_interval: Vec<String>,
 }
 
 fn threshold(text: &str) -> Result<String, InvalidThreshold> {
     text.parse::<Thresholds>().map(|threshold| threshold.to_string())
 }
 
+fn interval(text: &str) -> Result<String, InvalidInterval> {
+    text.parse::<PowerIntervals>().map(|interval| interval.to_string())
+}
+
 impl RolloutArgs {
     /// Adds what was given to a request's body.
     pub fn add_to(&self, body: &mut Value) {
         let threshold = (!self.threshold.is_empty()).then(|| self.threshold.join(","));
+        let intervals = (!self.power_interval.is_empty()).then(|| self.power_interval.join(","));
         let given = [
             ("waves", self.waves.as_ref().map(|waves| json!(waves))),
             ("threshold", threshold.map(|threshold| json!(threshold))),
@@ -51,6 +66,9 @@ impl RolloutArgs {
             ("approve_between_waves", self.approve_between_waves.then_some(json!(true))),
             ("not_before", self.not_before.as_ref().map(|when| json!(when))),
             ("not_after", self.not_after.as_ref().map(|when| json!(when))),
+            ("power_on_rate", self.power_on_rate.map(|rate| json!(rate))),
+            ("cabinet_power_on_rate", self.cabinet_power_on_rate.map(|rate| json!(rate))),
+            ("power_interval", intervals.map(|intervals| json!(intervals))),
         ];
         for (key, value) in given {
             if let Some(value) = value {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     output::{Column, table},
-    view::{ErrorView, EventView, HandOverView, SessionView, StepView},
+    view::{ErrorView, EventView, HandOverView, SessionView, StepView, WaveView},
 };
 use crate::model::session::SessionState;
 
@@ -19,6 +19,9 @@ pub fn session(view: &SessionView) -> String {
     let _ = writeln!(text, "{}", counts(view));
     if !view.steps.is_empty() {
         let _ = write!(text, "\n{}", steps(&view.steps));
+    }
+    if !view.waves.is_empty() {
+        let _ = write!(text, "\n{}", waves(&view.waves));
     }
     if !view.errors.is_empty() {
         let _ = write!(text, "\n{}", errors(&view.errors));
@@ -90,6 +93,26 @@ pub fn steps(steps: &[StepView]) -> String {
         ]
     };
     table(&columns, steps.iter().map(row))
+}
+
+/// Who waits before which gate, and why.
+fn waves(waves: &[WaveView]) -> String {
+    use Column::{Number, Text};
+    let columns = [
+        Number("WAVE"),
+        Number("NODES"),
+        Number("WAITING"),
+        Number("INSIDE"),
+        Number("FAILED"),
+        Text("GATE"),
+    ];
+    let row = |wave: &WaveView| {
+        let counts = [wave.wave, wave.components, wave.waiting, wave.inside, wave.failed];
+        let mut row: Vec<String> = counts.iter().map(ToString::to_string).collect();
+        row.push(wave.gate.clone().unwrap_or_default());
+        row
+    };
+    table(&columns, waves.iter().map(row))
 }
 
 fn errors(errors: &[ErrorView]) -> String {

@@ -34,6 +34,8 @@ pub struct SessionView {
     pub errors: Vec<ErrorView>,
     #[serde(default)]
     pub hand_overs: Vec<HandOverView>,
+    #[serde(default)]
+    pub waves: Vec<WaveView>,
 }
 
 /// Components that one session still holds and gives to another.
@@ -44,6 +46,18 @@ pub struct HandOverView {
     pub to: String,
     pub count: i64,
     pub components: String,
+}
+
+/// A wave of a session: who waits before its gate, and who is inside.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the keys are described with the API that writes them")]
+pub struct WaveView {
+    pub wave: i64,
+    pub components: i64,
+    pub waiting: i64,
+    pub inside: i64,
+    pub failed: i64,
+    pub gate: Option<String>,
 }
 
 /// A step of a session.

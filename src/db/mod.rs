@@ -45,6 +45,7 @@ pub mod staged;
 pub mod step;
 pub mod step_edge;
 pub mod verb_time;
+pub mod wave;
 pub mod workflow;
 
 pub use error::DbError;

@@ -45,6 +45,15 @@ async fn insert_gates(conn: &mut Connection, session: SessionId, gates: &Gates) 
     Ok(())
 }
 
+/// What the gates of a session know; nothing for one that is not admitted.
+pub async fn gates(conn: &mut Connection, session: &SessionId) -> Result<Gates, DbError> {
+    let gates = sqlx::query_scalar!("select gates from session where session_id = $1", session.0)
+        .fetch_optional(conn)
+        .await
+        .map_err(doing("read what a session's gates know"))?;
+    Ok(gates.flatten().map(|gates| label::read_json("the gates", gates)).transpose()?.unwrap_or_default())
+}
+
 /// A session's plan without its members, as it stands now: with what operators changed of it. As [`load`] otherwise.
 pub async fn outline(conn: &mut Connection, session: &SessionId) -> Result<Plan, DbError> {
     let mut plan = read(conn, session, false).await?;

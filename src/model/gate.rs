@@ -1,10 +1,15 @@
-//! Gates: what a component passes before its first disturbing effect, as far as a session's request decides it.
+//! Gates: what a component passes before its first disturbing effect, as far as a session's request decides it; and the
+//! pace of power calls behind them.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, wave::Waves};
+use super::{
+    Timestamp,
+    pace::{PowerInterval, PowerIntervals, Rate},
+    wave::Waves,
+};
 
 /// How a session goes over its components: what a request says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,6 +21,9 @@ pub struct Rollout {
     /// Which share of a boot set has to succeed before the next one's turn.
     #[serde(skip_serializing_if = "Thresholds::is_empty")]
     pub threshold: Thresholds,
+    /// Shortest intervals between two power actions on one component, by hardware class.
+    #[serde(skip_serializing_if = "PowerIntervals::is_empty")]
+    pub power_interval: PowerIntervals,
     /// What the gates know.
     #[serde(flatten)]
     pub gates: Gates,
@@ -44,6 +52,15 @@ pub struct Gates {
     /// Whoever is outside then is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
+    /// How many may be powered on in any span of some length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_on_rate: Option<Rate>,
+    /// The same for each cabinet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cabinet_power_on_rate: Option<Rate>,
+    /// Shortest intervals between two power actions on one component.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub power_intervals: Vec<PowerInterval>,
 }
 
 impl Gates {

@@ -15,6 +15,7 @@ pub mod limit;
 pub mod metric;
 pub mod notification;
 pub mod options;
+pub mod pace;
 pub mod plan;
 pub mod reason;
 pub mod result;

@@ -62,7 +62,8 @@ impl Shown {
             let definition = serde_json::to_string(step).expect("a step holds nothing that JSON cannot");
             (step.name.clone(), definition)
         });
-        let rest = serde_json::to_string(&(&plan.edges, plan.unknown, plan.service_patience.as_secs()));
+        let rest = (&plan.edges, plan.unknown, plan.service_patience.as_secs(), &plan.gates);
+        let rest = serde_json::to_string(&rest);
         Self {
             slices: slices.collect(),
             steps: steps.collect(),

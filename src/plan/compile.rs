@@ -25,6 +25,7 @@ use crate::model::{
     component::ComponentNo,
     gate::{Gates, Rollout},
     options::Options,
+    pace::PowerInterval,
     plan::{
         Again, Edge, EdgeKind, Plan, PlanMember, Slice, SliceArtifacts, SliceNo, Step, StepNo, UnknownPolicy,
     },
@@ -48,6 +49,8 @@ pub struct Binding<'a> {
     pub threshold_percent: u8,
     /// Waves, thresholds, and what the gates know.
     pub rollout: &'a Rollout,
+    /// Shortest intervals between two power actions, for whom.
+    pub power_intervals: Vec<PowerInterval>,
 }
 
 /// A boot set, resolved.
@@ -181,6 +184,7 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
 /// What the gates know: as asked, and what a wave has to reach. Where failures halt the session anyway, that alone decides.
 fn gates(binding: &Binding<'_>, slices: &[BoundSlice<'_>]) -> Gates {
     let mut gates = binding.rollout.gates.clone();
+    gates.power_intervals = binding.power_intervals.clone();
     if slices.iter().any(|slice| slice.wave > 0) {
         let silent = if gates.halt_on_failures.is_some() { 0 } else { binding.threshold_percent };
         gates.wave_threshold_percent = Some(binding.rollout.threshold.session.unwrap_or(silent));

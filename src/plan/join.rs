@@ -53,6 +53,7 @@ mod tests {
             service_patience: Duration::from_secs(1),
             threshold_percent: 100,
             rollout: &Rollout::default(),
+            power_intervals: Vec::new(),
         };
         compile(&embedded().get("shutdown").unwrap().workflow, &binding).unwrap()
     }

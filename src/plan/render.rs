@@ -124,6 +124,17 @@ fn gates(plan: &Plan) -> Vec<String> {
     if let Some(until) = gates.not_after {
         said.push(format!("begins nothing more after {}", until.to_rfc3339_opts(SecondsFormat::Secs, true)));
     }
+    if let Some(rate) = gates.power_on_rate {
+        said.push(format!("powers on no more than {rate}"));
+    }
+    if let Some(rate) = gates.cabinet_power_on_rate {
+        said.push(format!("powers on no more than {rate} in one cabinet"));
+    }
+    for interval in &gates.power_intervals {
+        let of = if interval.of.is_empty() { "every component" } else { interval.of.as_str() };
+        let at_least = humantime::format_duration(interval.at_least);
+        said.push(format!("at least {at_least} between two power actions on {of}"));
+    }
     said
 }
 

@@ -9,6 +9,7 @@ mod command;
 mod hand_over;
 mod process;
 mod tampered;
+mod waves;
 
 use std::time::Duration;
 

@@ -7,3 +7,4 @@ mod history;
 mod notify;
 mod plan;
 mod selection;
+mod waves;

@@ -49,6 +49,7 @@ fn bind(operation: &str, boot_sets: Vec<BoundBootSet>) -> Result<Plan, Vec<Mista
         service_patience: Duration::from_secs(1800),
         threshold_percent: 100,
         rollout: &Rollout::default(),
+        power_intervals: Vec::new(),
     };
     let plan = compile(&workflows.get(operation).unwrap().workflow, &binding)?;
     assert!(plan.edges.iter().all(|edge| edge.from < edge.to), "an edge leads downwards");
@@ -127,6 +128,7 @@ fn options_are_frozen_into_the_plan() {
         service_patience: Duration::from_secs(60),
         threshold_percent: 75,
         rollout: &Rollout::default(),
+        power_intervals: Vec::new(),
     };
     let plan = compile(&workflows.get("reboot").unwrap().workflow, &binding).unwrap();
     insta::assert_json_snapshot!("reboot_frozen_options", plan);
@@ -191,6 +193,7 @@ barriers:
         service_patience: Duration::from_secs(1800),
         threshold_percent: 100,
         rollout: &Rollout::default(),
+        power_intervals: Vec::new(),
     };
     let mistakes = compile(&workflow, &binding).unwrap_err();
     assert!(mistakes[0].to_string().contains("would have to wait for itself"), "{}", mistakes[0]);

@@ -132,6 +132,8 @@ pub const SESSION: Shape = Shape::Named(
         required("steps", &STEPS),
         required("errors", &ERRORS),
         required("hand_overs", &Shape::Many(&HAND_OVER)),
+        optional("waves", &Shape::Many(&super::wave::WAVE)),
+        optional("gates", &Shape::Any),
         optional("notes", &Shape::Many(&TEXT)),
     ]),
 );

@@ -18,6 +18,7 @@ mod session_template;
 mod skip;
 mod stuck;
 pub(super) mod view;
+mod wave;
 
 use axum::extract::State;
 use serde_json::{Value, json};

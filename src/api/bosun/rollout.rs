@@ -11,6 +11,7 @@ use crate::{
     model::{
         Timestamp,
         gate::{Gates, Rollout, Share, Thresholds},
+        pace::{PowerIntervals, Rate},
         wave::Waves,
     },
 };
@@ -24,6 +25,9 @@ pub(super) const FIELDS: &[Field] = &[
     optional("approve_between_waves", &Shape::Boolean),
     optional("not_before", &Shape::Nullable(&WHEN)),
     optional("not_after", &Shape::Nullable(&WHEN)),
+    optional("power_on_rate", &Shape::Nullable(&RATE)),
+    optional("cabinet_power_on_rate", &Shape::Nullable(&RATE)),
+    optional("power_interval", &Shape::Nullable(&INTERVAL)),
 ];
 const WAVES: Shape = Shape::Grammar {
     max: 1_000,
@@ -50,6 +54,19 @@ const WHEN: Shape = Shape::Grammar {
     what: "a moment (2026-03-01T02:00:00Z) or a time from now (90m)",
 };
 
+const RATE: Shape = Shape::Grammar {
+    max: 64,
+    holds: |text| text.parse::<Rate>().is_ok(),
+    pattern: r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,2}(s|m)$",
+    what: "a rate: a number of nodes and a time, as in 50/10s",
+};
+const INTERVAL: Shape = Shape::Grammar {
+    max: 1_000,
+    holds: |text| text.parse::<PowerIntervals>().is_ok(),
+    pattern: r"^[1-9][0-9]{0,2}(s|m)$",
+    what: "a time, or one of a hardware class, as in 30s or River=30s",
+};
+
 /// As it is written in a body.
 #[derive(Deserialize, Default)]
 pub(super) struct RolloutBody {
@@ -61,6 +78,9 @@ pub(super) struct RolloutBody {
     approve_between_waves: bool,
     not_before: Option<String>,
     not_after: Option<String>,
+    power_on_rate: Option<Rate>,
+    cabinet_power_on_rate: Option<Rate>,
+    power_interval: Option<PowerIntervals>,
 }
 
 impl RolloutBody {
@@ -81,6 +101,7 @@ impl RolloutBody {
         Ok(Rollout {
             waves: self.waves,
             threshold: self.threshold.unwrap_or_default(),
+            power_interval: self.power_interval.unwrap_or_default(),
             gates: Gates {
                 max_unavailable: self.max_unavailable,
                 halt_on_failures: self.halt_on_failures,
@@ -88,6 +109,9 @@ impl RolloutBody {
                 approve_between_waves: self.approve_between_waves,
                 not_before,
                 not_after,
+                power_on_rate: self.power_on_rate,
+                cabinet_power_on_rate: self.cabinet_power_on_rate,
+                power_intervals: Vec::new(),
             },
         })
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answer, rollout, view};
+use super::{answer, rollout, view, wave};
 use crate::{
     admit::{Api, Guards, SessionRequest, default_on_conflict},
     api::{
@@ -200,7 +200,14 @@ async fn show(
     let held = db::session::counts(conn, &session.id).await?;
     let errors = if brief { Vec::new() } else { errors_of(conn, session, full).await? };
     let hand_overs = if brief { Vec::new() } else { db::hand_over::list(conn, &session.id).await? };
-    Ok(view::session(session, &steps, held, errors, &hand_overs))
+    let mut shown = view::session(session, &steps, held, errors, &hand_overs);
+    let gates = db::plan::gates(conn, &session.id).await?;
+    if !brief && !gates.is_empty() {
+        let waves = db::wave::list(conn, &session.id).await?;
+        shown["waves"] = json!(wave::shown(session, &gates, &waves));
+        shown["gates"] = json!(gates);
+    }
+    Ok(shown)
 }
 
 async fn errors_of(conn: &mut db::Connection, session: &Session, full: bool) -> Result<Vec<Value>, ApiError> {

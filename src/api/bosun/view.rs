@@ -230,14 +230,14 @@ fn boot_set(step: &StepRow) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         db::session::{Api, NewSession},
         model::session::SessionId,
     };
 
-    fn running(members: i32, skipped_at_admission: i32) -> Session {
+    pub fn running(members: i32, skipped_at_admission: i32) -> Session {
         let now = chrono::DateTime::UNIX_EPOCH;
         Session {
             id: SessionId(1),

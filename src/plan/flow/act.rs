@@ -51,7 +51,15 @@ impl Flow {
         if self.steps[index].shape.group == Group::OncePerImage {
             return self.pump_image(now, step);
         }
+        let room = self.paced_room(now, step);
+        if room == 0 {
+            return false;
+        }
         if let Some((rung, members)) = self.steps[index].forced.pop_front() {
+            if members.len() > room {
+                self.steps[index].forced.push_front((rung, members));
+                return false;
+            }
             let members = self.still_ready(step, rung, members);
             if !members.is_empty() {
                 self.call(now, step, rung, members);
@@ -59,7 +67,7 @@ impl Flow {
             return true;
         }
         let Group::UpTo(limit) = self.steps[index].shape.group else { return false };
-        let limit = (limit.get() as usize).min(self.steps[index].size_cap);
+        let limit = (limit.get() as usize).min(self.steps[index].size_cap).min(room);
         for rung in 0..self.steps[index].ready.len() {
             let waiting = self.steps[index].ready[rung].len();
             if waiting == 0 {
@@ -67,7 +75,7 @@ impl Flow {
             }
             // Even calls rather than full ones and a rest.
             let size = waiting.div_ceil(waiting.div_ceil(limit));
-            let members: Vec<Ordinal> = self.steps[index].ready[rung].drain(..size).collect();
+            let members = self.draw(now, step, rung, size);
             let members = self.still_ready(step, rung as u8, members);
             if !members.is_empty() {
                 self.call(now, step, rung as u8, members);
@@ -153,6 +161,10 @@ impl Flow {
         for ordinal in &members {
             self.put(*ordinal, step, Place::Calling);
             let cell = self.cell_mut(*ordinal, step);
+            if cell.attempts == 0 {
+                // What it waited for its call, at the pace of the session, does not count.
+                cell.entered = at;
+            }
             cell.effect = effect.0;
             cell.attempts += 1;
             cell.since = at;
@@ -175,6 +187,7 @@ impl Flow {
             abort_at: Some(0),
         };
         self.effects.insert(effect, open);
+        self.count_power(step, effect, at, &members);
         self.out.push(Output::Call { effect, step, rung, members });
     }
 
@@ -277,6 +290,7 @@ impl Flow {
     /// A call that was not taken does not count.
     fn undo(&mut self, effect: EffectNo, call: &OpenCall) {
         self.steps[call.step.0 as usize].attempts -= call.members.len() as i32;
+        self.forget_power(call.step, effect);
         let deed = self.deed(call.step);
         for ordinal in self.covered_by(effect, call) {
             let cell = self.cell_mut(ordinal, call.step);

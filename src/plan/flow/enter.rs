@@ -455,7 +455,9 @@ impl Flow {
                 continue;
             }
             let held = self.steps[index].held.ones().map(|one| Ordinal(one as u32));
-            let free = held.filter(|ordinal| !self.components[ordinal.0 as usize].awaited);
+            let free = held.filter(|ordinal| {
+                !self.components[ordinal.0 as usize].awaited && !self.is_frozen(*ordinal, step)
+            });
             let going: Vec<Ordinal> = free.take(self.gate.room()).collect();
             for ordinal in going {
                 self.try_enter(now, ordinal, step);

@@ -26,6 +26,7 @@ mod gate;
 mod halt;
 mod lost;
 mod observe;
+mod pace;
 mod resume;
 mod rung;
 mod service;
@@ -259,6 +260,7 @@ pub struct Flow {
     /// Components whose way has not ended (or whose end is not released yet).
     alive: usize,
     gate: gate::GateState,
+    paces: pace::PaceState,
     /// A barrier or gate opened: those it held try again.
     recheck_held: bool,
     /// Whom a freeze covers.

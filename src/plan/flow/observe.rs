@@ -196,7 +196,7 @@ impl Flow {
         let mut wake: Option<Millis> = None;
         let mut consider = |at: Millis| wake = Some(wake.map_or(at, |known: Millis| known.min(at)));
         let patience = self.plan.service_patience.as_millis() as Millis;
-        for state in &self.steps {
+        for (index, state) in self.steps.iter().enumerate() {
             if state.in_flight() == 0 {
                 continue;
             }
@@ -204,6 +204,10 @@ impl Flow {
                 consider(state.look_at());
             }
             if state.ready_count > 0 {
+                self.paced_until(StepNo(index as i16))
+                    .filter(|at| *at > millis(now))
+                    .into_iter()
+                    .for_each(&mut consider);
                 if let Some((at, _)) = state.delayed.first_key_value() {
                     consider(*at);
                 }

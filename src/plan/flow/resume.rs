@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     Flow, Input, Output, Pace, Past,
     gate::GateState,
+    pace::PaceState,
     state::{Cell, Component, Millis, OpenCall, Place, StepState, Topology, millis},
 };
 use crate::model::{
@@ -60,6 +61,7 @@ impl Flow {
             at_once: mode == SessionState::Cancelling && past.standing.at_once,
             alive: members,
             gate,
+            paces: PaceState::new(&plan),
             recheck_held: false,
             in_freeze: fixedbitset::FixedBitSet::with_capacity(members),
             stirred: false,
@@ -268,6 +270,7 @@ impl Flow {
             self.tokens.len() as u32 - 1
         });
         let at = millis(effect.intended_at);
+        self.count_power(step, effect.no, at, &effect.members);
         let unanswered = matches!(effect.state, EffectState::Intended | EffectState::Lost);
         let mut left = 0;
         for ordinal in &effect.members {

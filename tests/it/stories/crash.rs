@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    dev::{Dev, ended},
+    dev::{Dev, belongs_to, ended},
     process::{kill, processes, until},
 };
 
@@ -51,13 +51,6 @@ async fn a_worker_killed_before_it_could_record_its_call() {
     assert_eq!(took_over.len(), 1, "{events:#?}");
     let seqs: Vec<i64> = events.iter().filter_map(|event| event["seq"].as_i64()).collect();
     assert!(seqs.iter().copied().eq(1..=i64::try_from(seqs.len()).unwrap()), "no gaps: {seqs:?}");
-}
-
-/// Whether a worker's process was started by this `dev`: its log names the worker.
-fn belongs_to(worker: i32, dev: &Dev) -> bool {
-    let line = std::fs::read(format!("/proc/{worker}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).into_owned();
-    line.split('\0').any(|word| word.starts_with("local-") && dev.log().contains(word))
 }
 
 /// SIGTERM in mid-session: the worker gives its lease back within seconds, and another `dev` goes on.

@@ -45,6 +45,10 @@ pub struct Wish {
     pub on_conflict: OnConflict,
     /// The first so many nodes; none: all.
     pub nodes: Option<usize>,
+    /// Waves and gates.
+    pub rollout: Rollout,
+    /// The first quarter is a boot set of its own, with ordinals: it boots first and goes off last.
+    pub ordered: bool,
 }
 
 impl Default for Wish {
@@ -54,6 +58,8 @@ impl Default for Wish {
             service_patience: Duration::from_secs(1800),
             on_conflict: OnConflict::Reject,
             nodes: None,
+            rollout: Rollout::default(),
+            ordered: false,
         }
     }
 }
@@ -125,7 +131,9 @@ impl App {
         let mut numbers: Vec<_> = numbers.into_iter().collect();
         numbers.sort_unstable_by_key(|(_, id)| *id);
         numbers.truncate(wish.nodes.unwrap_or(usize::MAX));
-        let members = numbers.iter().map(|(xname, id)| (ComponentNo(*id), xname.parse().unwrap())).collect();
+        let members: Vec<_> =
+            numbers.iter().map(|(xname, id)| (ComponentNo(*id), xname.parse().unwrap())).collect();
+        let (first, rest) = members.split_at(if wish.ordered { members.len() / 4 } else { 0 });
         let image = self.machine.images()[0].id.to_owned();
         let artifacts = SliceArtifacts {
             id: BootArtifactsId(0),
@@ -140,20 +148,22 @@ impl App {
         let workflows = plan::workflow::embedded();
         let declared = workflows.get(operation).unwrap();
         let boots = matches!(operation, "boot" | "reboot");
+        let boot_set = |name: &str, turn: u32, members: &[_]| BoundBootSet {
+            name: name.to_owned(),
+            boot_ordinal: wish.ordered.then_some(turn),
+            shutdown_ordinal: wish.ordered.then_some(10 - turn),
+            artifacts: boots.then(|| artifacts.clone()),
+            configuration: Some("compute-config".to_owned()),
+            members: members.to_vec(),
+        };
         let binding = Binding {
-            boot_sets: vec![BoundBootSet {
-                name: "compute".to_owned(),
-                boot_ordinal: None,
-                shutdown_ordinal: None,
-                artifacts: boots.then_some(artifacts),
-                configuration: Some("compute-config".to_owned()),
-                members,
-            }],
+            boot_sets: vec![boot_set("compute", 2, rest), boot_set("gateways", 1, first)],
             options: &wish.options,
             unknown: UnknownPolicy::Leave,
             service_patience: wish.service_patience,
             threshold_percent: 100,
-            rollout: &Rollout::default(),
+            rollout: &wish.rollout,
+            power_intervals: Vec::new(),
         };
         let plan: Plan = plan::compile(&declared.workflow, &binding).unwrap();
         let template: SessionTemplate =

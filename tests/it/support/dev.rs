@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     machine::{Machine, PCS_TIMES},
     postgres,
-    process::{Done, Scratch, Server, command, run, until},
+    process::{Done, Scratch, Server, command, kill, processes, run, until},
 };
 
 /// What verbs of the workflows are given: what a machine in a hurry needs, and some more for a busy host. Those of power
@@ -107,6 +107,16 @@ impl Dev {
         until(&format!("{step} as wanted"), look).await
     }
 
+    /// SIGKILL for the session's worker, as soon as there is one.
+    pub async fn kill_worker(&self, name: &str) {
+        let id = self.show(name).await["id"].to_string();
+        let own = || async {
+            let workers = processes(&["worker", "--session", &id]);
+            workers.into_iter().find(|worker| belongs_to(*worker, self))
+        };
+        kill(until("its worker", own).await);
+    }
+
     /// SIGTERM: it ends well, and its children with it.
     pub async fn stop(&mut self) {
         let status = self.server.stop().await;
@@ -132,6 +142,13 @@ impl Dev {
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
+}
+
+/// Whether a worker's process was started by this `dev`: its log names the worker.
+pub fn belongs_to(worker: i32, dev: &Dev) -> bool {
+    let line = std::fs::read(format!("/proc/{worker}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).into_owned();
+    line.split('\0').any(|word| word.starts_with("local-") && dev.log().contains(word))
 }
 
 async fn serve(scratch: &Scratch, machine: &Machine, database: &[&str], dev: &[&str]) -> Server {

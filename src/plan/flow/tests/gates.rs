@@ -1,5 +1,7 @@
 //! What must hold of gates, and stories of sessions that halt, wait and go on.
 
+use std::time::Duration;
+
 use super::{
     super::{
         Approval, Flow,
@@ -13,14 +15,15 @@ use super::{
 };
 use crate::model::{
     command::Command,
-    effect::EffectState,
+    effect::{Effect, EffectState},
     event::{EventKind, NewEvent},
     gate::{Gates, Share},
-    plan::Ordinal,
+    pace::{PowerInterval, Rate},
+    plan::{Ordinal, StepNo},
     reason::ReasonCode,
     result::FactKind,
     session::{Outcome, SessionState},
-    verb::Verb,
+    verb::{Power, Verb},
 };
 
 /// What a line says of an approval, as memory reads it.
@@ -114,6 +117,43 @@ impl Driver {
         let lost = self.everybody().filter(|o| gone(o) && self.failed_at(*o).is_some()).count();
         let lost = if accepted { 0 } else { lost };
         assert!(inside + lost <= most, "{inside} are inside and {lost} failed there, of {most} at most");
+    }
+
+    /// Before a power call's intent is stored: the pace allows it.
+    pub fn judge_pace(&self, step: StepNo, members: &[Ordinal]) {
+        let gates = &self.plan.gates;
+        let Some(power) = self.plan.steps[step.0 as usize].verb.shape().power else { return };
+        let taken = |effect: &&Effect| effect.state != EffectState::NotTaken;
+        let powers = |effect: &&Effect| self.plan.steps[effect.step.0 as usize].verb.shape().power;
+        for interval in &gates.power_intervals {
+            for ordinal in members {
+                let last = self.effects_on(*ordinal).filter(taken).filter(|e| powers(e).is_some());
+                let last = last.map(|effect| effect.intended_at).max();
+                let waited = last.is_none_or(|last| last + interval.at_least <= at(self.now));
+                assert!(waited, "{ordinal:?} has another power action too early");
+            }
+        }
+        let within = |rate: Rate, ordinals: &dyn Fn(&Effect) -> usize| -> usize {
+            let ons = self.effects.values().filter(taken).filter(|e| powers(e) == Some(Power::On));
+            ons.filter(|effect| effect.intended_at + rate.per > at(self.now)).map(ordinals).sum()
+        };
+        if power == Power::On
+            && let Some(rate) = gates.power_on_rate
+        {
+            let count = members.len() + within(rate, &|effect| effect.members.len());
+            assert!(count <= rate.count as usize, "{count} powered on within {:?}", rate.per);
+        }
+        if power == Power::On
+            && let Some(rate) = gates.cabinet_power_on_rate
+        {
+            let cabinet = |ordinal: &Ordinal| self.plan.members[ordinal.0 as usize].xname.cabinet;
+            for one in members {
+                let of =
+                    |whom: &[Ordinal]| whom.iter().filter(|other| cabinet(other) == cabinet(one)).count();
+                let count = of(members) + within(rate, &|effect| of(&effect.members));
+                assert!(count <= rate.count as usize, "{count} powered on in one cabinet");
+            }
+        }
     }
 
     /// What the gates count, counted anew, and as it is read again.
@@ -277,6 +317,23 @@ fn before_its_window_nobody_is_looked_at_and_after_it_nobody_is_begun() {
     assert_eq!(left, Some(ReasonCode::WindowClosed));
     assert_eq!(driver.flow.unfinished().len() as i32, counts.skipped);
     assert!(driver.world.nodes.iter().all(|node| node.on), "nobody is left dark");
+}
+
+#[test]
+fn power_comes_at_its_pace_and_waiting_for_it_counts_against_no_deadline() {
+    let gates = Gates {
+        // An hour for eight, and the step's own time is less.
+        power_on_rate: Some("2/15m".parse().unwrap()),
+        cabinet_power_on_rate: Some("1/20m".parse().unwrap()),
+        power_intervals: vec![PowerInterval { at_least: Duration::from_secs(60), of: String::new() }],
+        ..Gates::default()
+    };
+    let mut driver = rolling(Layout::One, on(8), gates);
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    let ons: Vec<i64> =
+        driver.calls.iter().filter(|call| call.1 == "power_on").map(|call| call.0 / MINUTE).collect();
+    assert_eq!(ons.len(), 8, "one at a time, all in one cabinet: {ons:?}");
+    assert!(ons.windows(2).all(|pair| pair[1] - pair[0] >= 19), "{ons:?}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Driver {
                 Output::Open(edge) => self.judge_open(*edge),
                 Output::Call { step, members, .. } => {
                     assert!(!members.is_empty() && members.is_sorted());
+                    self.judge_pace(*step, members);
                     members.iter().for_each(|ordinal| self.judge_call(*ordinal, *step));
                 }
                 _ => {}

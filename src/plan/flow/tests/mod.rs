@@ -58,6 +58,7 @@ fn plan(operation: &str, layout: Layout, members: u32) -> Arc<Plan> {
 /// The same with gates that know something.
 fn gated(operation: &str, layout: Layout, members: u32, gates: Gates) -> Arc<Plan> {
     let waves = (layout == Layout::Waves).then(|| "1,40%,rest".parse().unwrap());
+    let power_intervals = gates.power_intervals.clone();
     let mut rollout = Rollout { waves, gates, ..Rollout::default() };
     let first = if layout == Layout::One { members } else { members.div_ceil(2) };
     let ordered = layout == Layout::Ordered;
@@ -86,6 +87,7 @@ fn gated(operation: &str, layout: Layout, members: u32, gates: Gates) -> Arc<Pla
         service_patience: Duration::from_secs(1800),
         threshold_percent: 60,
         rollout: &rollout.clone(),
+        power_intervals,
     };
     let workflows = workflow::embedded();
     let workflow = &workflows.get(operation).unwrap().workflow;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
 use crate::model::{
     command::{Command, Settings},
     gate::{Gates, Share},
+    pace::{PowerInterval, Rate},
     plan::{Ordinal, StepNo},
 };
 
@@ -90,8 +93,20 @@ fn gates() -> impl Strategy<Value = Gates> {
     let share = || prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)];
     let sometimes = || proptest::option::weighted(0.4, share());
     let moment = |to: i64| proptest::option::weighted(0.2, (0..to).prop_map(|second| at(second * SECOND)));
-    let some = (sometimes(), sometimes(), any::<bool>(), moment(900), moment(3_000)).prop_map(
-        |(max_unavailable, halt_on_failures, approve_between_waves, not_before, not_after)| Gates {
+    let rate = |most: u32| {
+        let rate =
+            (1..most, 1..60_u64).prop_map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
+        proptest::option::weighted(0.3, rate)
+    };
+    let interval = (1..90_u64).prop_map(|at_least| {
+        vec![PowerInterval { at_least: Duration::from_secs(at_least), of: String::new() }]
+    });
+    let pace = (rate(6), rate(4), prop_oneof![2 => Just(Vec::new()), 1 => interval]);
+    let some = (sometimes(), sometimes(), any::<bool>(), moment(900), moment(3_000), pace).prop_map(
+        |(max_unavailable, halt_on_failures, approve_between_waves, not_before, not_after, pace)| Gates {
+            power_on_rate: pace.0,
+            cabinet_power_on_rate: pace.1,
+            power_intervals: pace.2,
             max_unavailable,
             halt_on_failures,
             approve_between_waves,
