@@ -5,6 +5,7 @@
 # make test-kube  the tests against a real Kubernetes: a cluster is started and taken away again; needs root
 # make image   write an OCI archive with the static binary (target/image/bosun.tar)
 # make test-ui test the pages in a browser, and measure them with 50,000 nodes
+# make test-observe  test the alert rules, and let a real Prometheus scrape a run
 # make fuzz-api ask a running server whatever its OpenAPI document allows, and what it does not
 # make bench   measure against the bars
 # make queries describe the queries anew (.sqlx), after a change of SQL
@@ -12,7 +13,7 @@
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz-api test-ui test-kube image check soak bench queries tools postgres format
+.PHONY: help demo test fuzz-api test-ui test-observe test-kube image check soak bench queries tools postgres format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -32,6 +33,10 @@ test: check
 test-ui: postgres
 	cargo build --locked --bin bosun
 	@.ci/test-ui
+
+test-observe: postgres
+	cargo build --locked --bin bosun
+	@.ci/observe
 
 check: tools postgres
 	cargo fmt --check

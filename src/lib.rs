@@ -21,6 +21,7 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod engine;
 pub mod model;
 pub mod plan;

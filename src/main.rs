@@ -1,13 +1,14 @@
 //! The one binary: parse, do what the role does, tell how it ended.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, path::Path, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{CommandFactory, FromArgMatches};
 
 use bosun::{
     cli::{self, Exit},
     config::{self, Cli, Command, LogFormat, MigrateArgs},
-    db, demo, dev, serve, sim, telemetry, worker,
+    db, demo, dev, doctor, serve, sim, telemetry, worker,
 };
 
 fn main() -> ExitCode {
@@ -64,6 +65,9 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
         Command::Worker(args) => worker::run(args).await,
         Command::Simulate(args) => done(sim::run(args.machine, args.listen).await.map_err(Into::into)),
         Command::Migrate(args) => done(migrate(&args).await),
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Completions(args) => done(completions(args.shell)),
+        Command::Man(args) => done(man(&args.directory)),
         Command::Plan(_)
         | Command::Session(_)
         | Command::Template(_)
@@ -84,6 +88,23 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
             Exit::Error.into()
         }
     }
+}
+
+/// Nobody who reads only a part of it is told.
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "bosun", &mut text);
+    match std::io::stdout().lock().write_all(&text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A page for each command; `help` needs none.
+fn man(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), directory))
+        .with_context(|| format!("cannot write manual pages to {}", directory.display()))
 }
 
 async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clients::Services,
+    clients::{Services, otlp},
     config::WorkerArgs,
     db::{self, DbError, session::Session},
     engine::{self, EngineSettings, Exit},
@@ -21,6 +21,9 @@ pub async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     stop_on_signals(stop.clone())?;
     if args.until_stdin_closes {
         stop_when_stdin_closes(stop.clone())?;
+    }
+    if let Some(collector) = args.traces.collector("worker") {
+        otlp::start(&collector).context("traces cannot be told")?;
     }
     let url = args.database.database_url.clone();
     tokio::select! {
@@ -37,9 +40,9 @@ pub async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         heed: telemetry::heed,
     };
     let session = SessionId(args.session);
-    let exit = engine::drive::run(&settings, Arc::new(services), session, stop)
-        .await
-        .with_context(|| format!("session {session} was left to the next worker"))?;
+    let driven = engine::drive::run(&settings, Arc::new(services), session, stop).await;
+    otlp::flush().await;
+    let exit = driven.with_context(|| format!("session {session} was left to the next worker"))?;
     if exit == Exit::Done {
         // The session is as it should be, whether it can be told or not.
         match look(&url, session).await {

@@ -7,7 +7,7 @@ use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
     listing,
-    output::{self, Column, OutputArgs},
+    output::{self, Column, Lines, ListFormat, ListOutputArgs, OutputArgs},
     quarantine,
 };
 
@@ -44,7 +44,7 @@ pub struct ListArgs {
     pub phase: Option<String>,
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -74,7 +74,7 @@ pub struct ClaimsArgs {
     pub wanted: bool,
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -90,7 +90,7 @@ pub struct HistoryArgs {
     pub max: u32,
     /// How the history is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -110,19 +110,24 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
             let query: Vec<_> =
                 filters.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
             let value: Value = Client::new(&args.client)?.get(&["components"], &query).await?;
-            let columns = [
-                Column::Text("NAME"),
-                Column::Text("STATUS"),
-                Column::Text("PHASE"),
-                Column::Text("ENABLED"),
-                Column::Text("SESSION"),
-                Column::Text("LAST ACTION"),
-                Column::Text("ERROR"),
-            ];
-            let keys = ["name", "status", "phase", "enabled", "session", "last_action", "error"];
-            output::print(args.output.output, &value, || {
-                output::table(&columns, output::rows(&value, &keys))
-            })?;
+            let lines = &Lines {
+                columns: &[
+                    (Column::Text("NAME"), "name"),
+                    (Column::Text("STATUS"), "status"),
+                    (Column::Text("PHASE"), "phase"),
+                    (Column::Text("ENABLED"), "enabled"),
+                    (Column::Text("SESSION"), "session"),
+                    (Column::Text("LAST ACTION"), "last_action"),
+                    (Column::Text("ERROR"), "error"),
+                ],
+                wide: &[
+                    (Column::Text("CLAIMED BY"), "claimed_by"),
+                    (Column::Text("WANTED BY"), "wanted_by"),
+                    (Column::Text("UPDATED"), "updated_at"),
+                ],
+                name: "name",
+            };
+            output::list(&args.output, &value, lines)?;
         }
         ComponentCommand::Show(args) => {
             let value: Value = Client::new(&args.client)?.get(&["components", &args.name], &[]).await?;
@@ -136,51 +141,45 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
                 filters.push(("wanted", "true"));
             }
             let value = listing::claims(&client, &filters).await?;
-            let columns = [
-                Column::Text("COMPONENT"),
-                Column::Text("SESSION"),
-                Column::Text("STATE"),
-                Column::Text("PHASE"),
-                Column::Text("WANTED BY"),
-            ];
-            let keys = ["component", "session", "state", "phase", "wanted_by"];
-            output::print(args.output.output, &value, || {
-                output::table(&columns, output::rows(&value, &keys))
-            })?;
+            let lines = &Lines {
+                columns: &[
+                    (Column::Text("COMPONENT"), "component"),
+                    (Column::Text("SESSION"), "session"),
+                    (Column::Text("STATE"), "state"),
+                    (Column::Text("PHASE"), "phase"),
+                    (Column::Text("WANTED BY"), "wanted_by"),
+                ],
+                wide: &[],
+                name: "component",
+            };
+            output::list(&args.output, &value, lines)?;
         }
         ComponentCommand::History(args) => {
             let max = args.max.to_string();
             let path = ["components", &args.name, "history"];
             let value: Value = Client::new(&args.client)?.get(&path, &[("max", max.as_str())]).await?;
-            let columns = [
-                Column::Text("AT"),
-                Column::Text("SESSION"),
-                Column::Text("OPERATION"),
-                Column::Text("STEP"),
-                Column::Number("RUN"),
-                Column::Text("OUTCOME"),
-                Column::Number("ATTEMPTS"),
-                Column::Text("TEMPLATE"),
-                Column::Text("IMAGE"),
-                Column::Text("REASON"),
-                Column::Text("ERROR"),
-            ];
-            let keys = [
-                "at",
-                "session",
-                "operation",
-                "step",
-                "run",
-                "outcome",
-                "attempts",
-                "template",
-                "image",
-                "reason",
-                "error",
-            ];
-            output::print(args.output.output, &value, || {
-                output::table(&columns, output::rows(&with_versions(&value), &keys))
-            })?;
+            let lines = &Lines {
+                columns: &[
+                    (Column::Text("AT"), "at"),
+                    (Column::Text("SESSION"), "session"),
+                    (Column::Text("OPERATION"), "operation"),
+                    (Column::Text("STEP"), "step"),
+                    (Column::Number("RUN"), "run"),
+                    (Column::Text("OUTCOME"), "outcome"),
+                    (Column::Number("ATTEMPTS"), "attempts"),
+                    (Column::Text("TEMPLATE"), "template"),
+                    (Column::Text("IMAGE"), "image"),
+                    (Column::Text("REASON"), "reason"),
+                    (Column::Text("ERROR"), "error"),
+                ],
+                wide: &[],
+                name: "session",
+            };
+            let shown = match args.output.output {
+                ListFormat::Table | ListFormat::Wide => with_versions(&value),
+                _ => value,
+            };
+            output::list(&args.output, &shown, lines)?;
         }
     }
     Ok(Exit::Done)

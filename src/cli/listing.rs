@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Column, Format, OutputArgs},
+    output::{self, Column, Lines, ListFormat, ListOutputArgs},
 };
 use crate::model::xname::{self, Xname};
 
@@ -24,7 +24,7 @@ pub struct ListingArgs {
     pub name: String,
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -55,21 +55,22 @@ pub async fn results(args: &ResultsArgs) -> Result<Exit, CliError> {
     let filters = [("step", &args.step), ("outcome", &args.outcome), ("component", &args.component)];
     let filters: Vec<_> = filters.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
     let lines = pages(&args.listing, "results", &filters).await?;
-    let columns = [
-        Column::Text("AT"),
-        Column::Text("COMPONENT"),
-        Column::Text("STEP"),
-        Column::Number("RUN"),
-        Column::Text("OUTCOME"),
-        Column::Number("ATTEMPTS"),
-        Column::Text("REASON"),
-        Column::Text("ERROR"),
-    ];
-    let keys = ["at", "component", "step", "run", "outcome", "attempts", "reason", "error"];
     let shown = Value::Array(lines);
-    output::print(args.listing.output.output, &shown, || {
-        output::table(&columns, output::rows(&shown, &keys))
-    })?;
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("AT"), "at"),
+            (Column::Text("COMPONENT"), "component"),
+            (Column::Text("STEP"), "step"),
+            (Column::Number("RUN"), "run"),
+            (Column::Text("OUTCOME"), "outcome"),
+            (Column::Number("ATTEMPTS"), "attempts"),
+            (Column::Text("REASON"), "reason"),
+            (Column::Text("ERROR"), "error"),
+        ],
+        wide: &[(Column::Text("DECISION"), "decision"), (Column::Text("SENT TO"), "sent_to")],
+        name: "component",
+    };
+    output::list(&args.listing.output, &shown, lines)?;
     Ok(Exit::Done)
 }
 
@@ -79,14 +80,19 @@ pub async fn results(args: &ResultsArgs) -> Result<Exit, CliError> {
 /// When the server cannot be asked, or refuses.
 pub async fn skips(args: &ListingArgs) -> Result<Exit, CliError> {
     let lines = pages(args, "skips", &[]).await?;
-    if args.output.output != Format::Table {
-        output::print(args.output.output, &Value::Array(lines), String::new)?;
-        return Ok(Exit::Done);
-    }
-    let columns =
-        [Column::Text("WHERE"), Column::Text("WHY"), Column::Number("COUNT"), Column::Text("COMPONENTS")];
-    let shown = grouped(&lines);
-    output::write(&output::table(&columns, output::rows(&shown, &["step", "why", "count", "components"])))?;
+    let for_people = matches!(args.output.output, ListFormat::Table | ListFormat::Wide);
+    let shown = if for_people { grouped(&lines) } else { Value::Array(lines) };
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("WHERE"), "step"),
+            (Column::Text("WHY"), "why"),
+            (Column::Number("COUNT"), "count"),
+            (Column::Text("COMPONENTS"), "components"),
+        ],
+        wide: &[],
+        name: "component",
+    };
+    output::list(&args.output, &shown, lines)?;
     Ok(Exit::Done)
 }
 
@@ -117,18 +123,26 @@ pub async fn effects(args: &ListingArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.client)?;
     let path = ["sessions", args.name.as_str(), "effects"];
     let all = by_last(&client, &path, &[], |line| line["no"].to_string()).await?;
-    let columns = [
-        Column::Number("NO"),
-        Column::Text("STEP"),
-        Column::Text("RUNG"),
-        Column::Text("STATE"),
-        Column::Number("COMPONENTS"),
-        Column::Text("REFERENCE"),
-        Column::Text("INTENDED"),
-        Column::Text("ERROR"),
-    ];
-    let keys = ["no", "step", "rung", "state", "components", "reference", "intended_at", "error"];
-    output::print(args.output.output, &all, || output::table(&columns, output::rows(&all, &keys)))?;
+    let lines = &Lines {
+        columns: &[
+            (Column::Number("NO"), "no"),
+            (Column::Text("STEP"), "step"),
+            (Column::Text("RUNG"), "rung"),
+            (Column::Text("STATE"), "state"),
+            (Column::Number("COMPONENTS"), "components"),
+            (Column::Text("REFERENCE"), "reference"),
+            (Column::Text("INTENDED"), "intended_at"),
+            (Column::Text("ERROR"), "error"),
+        ],
+        wide: &[
+            (Column::Text("ANSWERED"), "answered_at"),
+            (Column::Text("LOST"), "lost_at"),
+            (Column::Text("FOUND"), "found_at"),
+            (Column::Text("SETTLED"), "settled_at"),
+        ],
+        name: "no",
+    };
+    output::list(&args.output, &all, lines)?;
     Ok(Exit::Done)
 }
 

@@ -29,6 +29,44 @@ pub struct OutputArgs {
     pub output: Format,
 }
 
+/// The form of a list.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For people with a wide terminal.
+    Wide,
+    /// For scripts.
+    Json,
+    /// For scripts and files.
+    Yaml,
+    /// One name a line, for another command.
+    Name,
+}
+
+/// `-o` of a list
+#[derive(Args, Debug, Clone, Copy)]
+pub struct ListOutputArgs {
+    /// How the list is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ListFormat,
+    /// Leave the headings out
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// How the lines of a list are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// What is always shown, with the keys it has in JSON.
+    pub columns: &'a [(Column, &'a str)],
+    /// What a wide table shows as well.
+    pub wide: &'a [(Column, &'a str)],
+    /// The key of what a line is called by.
+    pub name: &'a str,
+}
+
 /// A column of a table: its heading, and whether it holds numbers.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
@@ -92,6 +130,35 @@ pub fn print(format: Format, value: &Value, table: impl FnOnce() -> String) -> R
     write(&text)
 }
 
+/// Prints a list, whose lines are objects.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn list(args: &ListOutputArgs, value: &Value, lines: &Lines<'_>) -> Result<(), CliError> {
+    let shown = |columns: Vec<(Column, &str)>| {
+        let (columns, keys): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let text = table(&columns, rows(value, &keys));
+        headed(args, text)
+    };
+    write(&match args.output {
+        ListFormat::Table => shown(lines.columns.to_vec()),
+        ListFormat::Wide => shown([lines.columns, lines.wide].concat()),
+        ListFormat::Json => json(value),
+        ListFormat::Yaml => yaml(value),
+        ListFormat::Name => {
+            rows(value, &[lines.name]).iter().map(|row| format!("{}\n", row.join(""))).collect()
+        }
+    })
+}
+
+/// A table's text, without its headings where nobody wants them.
+pub fn headed(args: &ListOutputArgs, table: String) -> String {
+    match table.split_once('\n') {
+        Some((_, rows)) if args.no_headers => rows.to_owned(),
+        _ => table,
+    }
+}
+
 /// Writes text to stdout.
 ///
 /// # Errors
@@ -134,6 +201,13 @@ mod tests {
     fn cells_are_for_people() {
         let list = json!([{"name": "a", "at": "2026-01-02T03:04:05.678901Z", "failed": 3, "error": null}]);
         assert_eq!(rows(&list, &["name", "at", "failed", "error"]), [["a", "2026-01-02T03:04:05Z", "3", ""]]);
+    }
+
+    #[test]
+    fn headings_may_be_left_out() {
+        let args = |no_headers| ListOutputArgs { output: ListFormat::Table, no_headers };
+        assert_eq!(headed(&args(true), "NAME\na\nb\n".to_owned()), "a\nb\n");
+        assert_eq!(headed(&args(false), "NAME\na\n".to_owned()), "NAME\na\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A session's progress on stderr: a bar per step on a terminal, plain lines otherwise.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{IsTerminal, Write as _},
     time::{Duration, Instant},
 };
@@ -15,6 +15,9 @@ use super::{
 
 /// How often plain lines are written while only counts change.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a step's pace is judged by.
+const PACE_WINDOW: Duration = Duration::from_secs(20);
 
 /// Shows one session's progress.
 #[derive(Debug)]
@@ -31,7 +34,13 @@ pub enum Progress {
 #[derive(Debug, Default)]
 pub struct Bars {
     all: MultiProgress,
-    steps: BTreeMap<String, ProgressBar>,
+    steps: BTreeMap<String, (ProgressBar, Pace)>,
+}
+
+/// How fast a step goes: what was seen of it lately.
+#[derive(Debug, Default)]
+pub struct Pace {
+    seen: VecDeque<(Instant, i64)>,
 }
 
 /// What was last said.
@@ -85,7 +94,7 @@ impl Progress {
     /// Leaves the bars as they are: what is said from now on comes below them.
     pub fn finish(&mut self) {
         if let Self::Bars(bars) = self {
-            for bar in bars.steps.values() {
+            for (bar, _) in bars.steps.values() {
                 bar.abandon();
             }
             *bars = Bars::default();
@@ -96,15 +105,37 @@ impl Progress {
 impl Bars {
     fn show(&mut self, view: &SessionView) {
         for step in &view.steps {
-            let bar = self.steps.entry(step.name.clone()).or_insert_with(|| {
+            let (bar, pace) = self.steps.entry(step.name.clone()).or_insert_with(|| {
                 let bar = self.all.add(ProgressBar::new(0).with_prefix(step.name.clone()));
                 bar.set_style(style());
-                bar
+                (bar, Pace::default())
             });
             bar.set_length(step.targeted.unsigned_abs());
             bar.set_position(step.settled().unsigned_abs());
-            bar.set_message(particulars(step));
+            let pace = pace.of(step, Instant::now()).unwrap_or_default();
+            let parts = [particulars(step), pace].into_iter().filter(|part| !part.is_empty());
+            bar.set_message(parts.collect::<Vec<_>>().join(", "));
         }
+    }
+}
+
+impl Pace {
+    /// Components per second, and how long the rest will take at that pace; nothing where nothing moves.
+    fn of(&mut self, step: &StepView, now: Instant) -> Option<String> {
+        let settled = step.settled();
+        self.seen.push_back((now, settled));
+        while self.seen.front().is_some_and(|(at, _)| now.duration_since(*at) > PACE_WINDOW) {
+            self.seen.pop_front();
+        }
+        let (since, before) = *self.seen.front()?;
+        let (seconds, more) = (now.duration_since(since).as_secs_f64(), settled - before);
+        let left = step.targeted - settled;
+        if more <= 0 || seconds < 1.0 || left <= 0 {
+            return None;
+        }
+        let rate = more as f64 / seconds;
+        let left = Duration::from_secs((left as f64 / rate).ceil() as u64);
+        Some(format!("{rate:.1}/s, {} left", humantime::format_duration(left)))
     }
 }
 
@@ -160,6 +191,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_pace_tells_how_long_the_rest_takes() {
+        let step = |succeeded: i64| -> StepView {
+            serde_json::from_value(json!({
+                "name": "c/power_on", "verb": "power_on", "state": "running", "targeted": 100, "not_reached": 0,
+                "in_flight": 100 - succeeded, "succeeded": succeeded, "failed": 0, "skipped": 0, "attempts": 0,
+            }))
+            .expect("the step reads")
+        };
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        assert_eq!(pace.of(&step(0), start), None);
+        assert_eq!(pace.of(&step(20), start + Duration::from_secs(4)).as_deref(), Some("5.0/s, 16s left"));
+        // What is long past counts no more.
+        assert_eq!(pace.of(&step(40), start + Duration::from_secs(24)).as_deref(), Some("1.0/s, 1m left"));
+        assert_eq!(pace.of(&step(100), start + Duration::from_secs(25)), None);
+    }
 
     #[test]
     fn lines_tell_changes_only() {

@@ -13,7 +13,7 @@ use super::{
     event::{self, EventsArgs},
     follow::{self, Followed},
     listing::{self, ListingArgs, ResultsArgs},
-    output::{self, Column, Format, OutputArgs},
+    output::{self, Column, Format, Lines, ListFormat, ListOutputArgs, OutputArgs},
     plan::{self, RequestArgs},
     progress::Progress,
     selection, stuck, summary,
@@ -37,7 +37,7 @@ pub enum SessionCommand {
     /// Wait for a session's end; the exit code tells how it ended
     Wait(WaitArgs),
     /// Show a session's steps
-    Steps(NamedArgs),
+    Steps(ListingArgs),
     /// Show a session's narrative
     Events(EventsArgs),
     /// Show what became of components in steps
@@ -105,7 +105,7 @@ pub struct ListArgs {
     pub max: u32,
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -294,7 +294,12 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
             let value: Value =
                 Client::new(&args.client)?.get(&["sessions", &args.name, "steps"], &[]).await?;
             let steps = read::<Vec<_>>(&value)?;
-            output::print(args.output.output, &value, || summary::steps(&steps))?;
+            match args.output.output {
+                ListFormat::Table | ListFormat::Wide => {
+                    output::write(&output::headed(&args.output, summary::steps(&steps)))?;
+                }
+                _ => output::list(&args.output, &value, &Lines { columns: &[], wide: &[], name: "name" })?,
+            }
             Ok(Exit::Done)
         }
         SessionCommand::Events(args) => event::run(args).await,
@@ -367,31 +372,29 @@ async fn list(args: &ListArgs) -> Result<Exit, CliError> {
         query.push(("state", state));
     }
     let value: Value = Client::new(&args.client)?.get(&["sessions"], &query).await?;
-    let columns = [
-        Column::Text("NAME"),
-        Column::Text("OPERATION"),
-        Column::Text("TEMPLATE"),
-        Column::Text("STATE"),
-        Column::Text("OUTCOME"),
-        Column::Number("TARGETED"),
-        Column::Number("SUCCEEDED"),
-        Column::Number("FAILED"),
-        Column::Number("SKIPPED"),
-        Column::Text("CREATED"),
-    ];
-    let keys = [
-        "name",
-        "operation",
-        "template",
-        "state",
-        "outcome",
-        "targeted",
-        "succeeded",
-        "failed",
-        "skipped",
-        "created_at",
-    ];
-    output::print(args.output.output, &value, || output::table(&columns, output::rows(&value, &keys)))?;
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("NAME"), "name"),
+            (Column::Text("OPERATION"), "operation"),
+            (Column::Text("TEMPLATE"), "template"),
+            (Column::Text("STATE"), "state"),
+            (Column::Text("OUTCOME"), "outcome"),
+            (Column::Number("TARGETED"), "targeted"),
+            (Column::Number("SUCCEEDED"), "succeeded"),
+            (Column::Number("FAILED"), "failed"),
+            (Column::Number("SKIPPED"), "skipped"),
+            (Column::Text("CREATED"), "created_at"),
+        ],
+        wide: &[
+            (Column::Number("ID"), "id"),
+            (Column::Text("TENANT"), "tenant"),
+            (Column::Text("ACTOR"), "actor"),
+            (Column::Text("ENDED"), "ended_at"),
+            (Column::Text("REASON"), "reason"),
+        ],
+        name: "name",
+    };
+    output::list(&args.output, &value, lines)?;
     Ok(Exit::Done)
 }
 

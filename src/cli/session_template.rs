@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Column, OutputArgs},
+    output::{self, Column, Lines, ListOutputArgs, OutputArgs},
 };
 
 /// Largest template file that is read.
@@ -52,7 +52,7 @@ pub struct ApplyArgs {
 pub struct ListArgs {
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -90,17 +90,18 @@ pub async fn run(command: &TemplateCommand) -> Result<Exit, CliError> {
         TemplateCommand::Apply(args) => apply(args).await,
         TemplateCommand::List(args) => {
             let value: Value = Client::new(&args.client)?.get(&["templates"], &[]).await?;
-            let columns = [
-                Column::Text("NAME"),
-                Column::Number("VERSION"),
-                Column::Number("BOOT SETS"),
-                Column::Text("UPDATED"),
-                Column::Text("DESCRIPTION"),
-            ];
-            let keys = ["name", "version", "boot_set_count", "updated_at", "description"];
-            output::print(args.output.output, &value, || {
-                output::table(&columns, output::rows(&value, &keys))
-            })?;
+            let lines = &Lines {
+                columns: &[
+                    (Column::Text("NAME"), "name"),
+                    (Column::Number("VERSION"), "version"),
+                    (Column::Number("BOOT SETS"), "boot_set_count"),
+                    (Column::Text("UPDATED"), "updated_at"),
+                    (Column::Text("DESCRIPTION"), "description"),
+                ],
+                wide: &[(Column::Text("TENANT"), "tenant"), (Column::Text("CREATED"), "created_at")],
+                name: "name",
+            };
+            output::list(&args.output, &value, lines)?;
             Ok(Exit::Done)
         }
         TemplateCommand::Show(args) => {

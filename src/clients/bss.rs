@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde::Serialize;
 
-use super::{ClientError, fixed_path, http::Http};
+use super::{
+    ClientError, fixed_path,
+    http::{Http, Reply},
+};
 use crate::model::artifacts::{BootArtifacts, BootToken};
 
 /// The client.
@@ -55,8 +58,13 @@ impl Bss {
         }
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        self.http.root().as_str()
+    }
+
     /// Whether BSS is well.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        self.http.get(&["boot", "v1", "service", "status"], &[]).await.map(drop)
+    pub(super) async fn ready(&self) -> Result<Reply, ClientError> {
+        self.http.get(&["boot", "v1", "service", "status"], &[]).await
     }
 }

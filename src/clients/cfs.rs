@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientError, Dated, fixed_path, found, http::Http};
+use super::{
+    ClientError, Dated, fixed_path, found,
+    http::{Http, Reply},
+};
 use crate::model::Timestamp;
 
 /// Most ids in one GET: they go into the URL, and BOS itself sends so many.
@@ -207,9 +210,14 @@ impl Cfs {
         Ok(fixed_path(answer)?.json::<PatchedWire>()?.component_ids)
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        self.http.root().as_str()
+    }
+
     /// Whether CFS, its database and its queue are well.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        self.http.get(&["healthz"], &[]).await.map(drop)
+    pub(super) async fn ready(&self) -> Result<Reply, ClientError> {
+        self.http.get(&["healthz"], &[]).await
     }
 }
 

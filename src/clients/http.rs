@@ -25,7 +25,11 @@ use tokio::{
 };
 use url::Url;
 
-use super::{ClientError, ServiceSettings, bearer::Bearer};
+use super::{
+    ClientError, ServiceSettings,
+    bearer::Bearer,
+    otlp::{self, Attribute, Place, Span},
+};
 use crate::model::{
     Timestamp,
     metric::{self, Tally},
@@ -144,6 +148,11 @@ impl Http {
         Self { tally, ..self }
     }
 
+    /// Where it is.
+    pub fn root(&self) -> &Url {
+        &self.root
+    }
+
     /// Who is asked.
     pub fn service(&self) -> &'static str {
         self.service
@@ -230,20 +239,24 @@ impl Http {
         if let Some(body) = &ask.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
+        let place = otlp::here().map(|here| (here, here.below()));
+        if let Some((_, below)) = &place {
+            request = request.header("traceparent", below.traceparent());
+        }
         let begun = Instant::now();
         let left = until.saturating_duration_since(begun);
         let sent = request.timeout(left).send().await;
         let response = match sent {
             Ok(response) => response,
             Err(error) => {
-                self.measured(ask, if never_sent(&error) { "unreachable" } else { "broken" }, begun);
+                self.measured(ask, if never_sent(&error) { "unreachable" } else { "broken" }, begun, place);
                 return Err(self.broken(kind, error));
             }
         };
         let status = response.status();
         let headers = response.headers().clone();
         let body = self.body(kind, response).await;
-        self.measured(ask, if body.is_ok() { status.as_str() } else { "broken" }, begun);
+        self.measured(ask, if body.is_ok() { status.as_str() } else { "broken" }, begun, place);
         tracing::debug!(service = self.service, status = status.as_u16(), "answer");
         if status.is_success() {
             return Ok(Reply { service: self.service, headers, body: body? });
@@ -265,9 +278,31 @@ impl Http {
         Ok(body)
     }
 
-    fn measured(&self, ask: &Ask<'_>, status: &str, begun: Instant) {
-        let labels = [("service", self.service), ("method", ask.method.as_str()), ("status", status)];
-        self.tally.measure(metric::SERVICE_REQUEST_SECONDS, &labels, begun.elapsed());
+    /// Counts an exchange, and tells of it where somebody traces. `place`: where it was made, and its own.
+    fn measured(&self, ask: &Ask<'_>, status: &str, begun: Instant, place: Option<(Place, Place)>) {
+        let (method, took) = (ask.method.as_str(), begun.elapsed());
+        let labels = [("service", self.service), ("method", method), ("status", status)];
+        self.tally.measure(metric::SERVICE_REQUEST_SECONDS, &labels, took);
+        let Some((above, place)) = place else { return };
+        let to = Utc::now();
+        let text = |text: &str| Attribute::Text(text.chars().take(TEXT_CHARS_MAX).collect());
+        let mut attributes = vec![
+            ("server.address", text(self.root.as_str())),
+            ("http.request.method", text(method)),
+            ("url.path", text(&ask.path.join("/"))),
+        ];
+        let code: Option<i64> = status.parse().ok();
+        attributes.extend(code.map(|code| ("http.response.status_code", Attribute::Number(code))));
+        otlp::record(Span {
+            place,
+            parent: Some(above.span),
+            name: format!("{} {method}", self.service),
+            is_request: true,
+            from: to - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+            to,
+            attributes,
+            error: code.is_none_or(|code| code >= 400).then(|| status.to_owned()),
+        });
     }
 
     /// What a broken exchange means. Only a connection that was never made is sure not to have carried a write.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientError, found, http::Http};
+use super::{
+    ClientError, found,
+    http::{Http, Reply},
+};
 
 /// The tag that makes a root file system projected.
 const PROJECT_KEY: &str = "sbps-project";
@@ -46,6 +49,11 @@ pub enum Tagged {
     NotManaged,
 }
 
+#[derive(Deserialize)]
+struct VersionWire {
+    version: String,
+}
+
 #[derive(Serialize)]
 struct PatchWire {
     metadata: MetadataWire,
@@ -83,8 +91,19 @@ impl Ims {
         Ok(if found(answer)?.is_some() { Tagged::Done } else { Tagged::NotManaged })
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        self.http.root().as_str()
+    }
+
+    /// Its version, if it tells.
+    pub(super) async fn version(&self) -> Option<String> {
+        let reply = self.http.get(&["version"], &[]).await.ok()?;
+        reply.json::<VersionWire>().ok().map(|wire| wire.version)
+    }
+
     /// Whether IMS is well.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        self.http.get(&["healthz", "ready"], &[]).await.map(drop)
+    pub(super) async fn ready(&self) -> Result<Reply, ClientError> {
+        self.http.get(&["healthz", "ready"], &[]).await
     }
 }

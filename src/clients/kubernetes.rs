@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat};
 use futures_util::TryStreamExt as _;
 use k8s_openapi::{
     api::{
+        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
         batch::v1::Job as JobObject,
         core::v1::{ContainerState, Event as EventObject, Pod as PodObject},
     },
@@ -40,6 +41,15 @@ const PAGES_MAX: usize = 40;
 const WATCH_SECONDS: u32 = 240;
 /// Bytes of a container's last words that are kept.
 const WORDS_BYTES_MAX: usize = 4096;
+
+/// What the launcher does: API group, resource, verb.
+const RIGHTS: [(&str, &str, &str); 5] = [
+    ("batch", "jobs", "create"),
+    ("batch", "jobs", "delete"),
+    ("batch", "jobs", "list"),
+    ("", "pods", "list"),
+    ("", "pods", "watch"),
+];
 
 /// The API server did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +216,42 @@ impl Kubernetes {
             events: Api::namespaced_with(client, &namespace, &ApiResource::erase::<EventObject>(&())),
             selector,
         })
+    }
+
+    /// The version of the API server.
+    pub async fn version(&self) -> Result<String, KubernetesError> {
+        let client = self.jobs.clone().into_client();
+        let version = answer("ask for the version", client.apiserver_version()).await?;
+        Ok(version.git_version)
+    }
+
+    /// What the launcher does and we may not do, in words.
+    pub async fn rights_missing(&self) -> Result<Vec<String>, KubernetesError> {
+        let namespace = self.jobs.namespace().unwrap_or_default().to_owned();
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.jobs.clone().into_client());
+        let mut missing = Vec::new();
+        for (group, resource, verb) in RIGHTS {
+            let attributes = ResourceAttributes {
+                group: Some(group.to_owned()),
+                namespace: Some(namespace.clone()),
+                resource: Some(resource.to_owned()),
+                verb: Some(verb.to_owned()),
+                ..ResourceAttributes::default()
+            };
+            let review = SelfSubjectAccessReview {
+                spec: SelfSubjectAccessReviewSpec {
+                    resource_attributes: Some(attributes),
+                    ..SelfSubjectAccessReviewSpec::default()
+                },
+                ..SelfSubjectAccessReview::default()
+            };
+            let review =
+                answer("ask for our rights", reviews.create(&PostParams::default(), &review)).await?;
+            if !review.status.is_some_and(|status| status.allowed) {
+                missing.push(format!("{verb} {resource} in {namespace}"));
+            }
+        }
+        Ok(missing)
     }
 
     /// Every Job and pod of ours, as the API server has them now.

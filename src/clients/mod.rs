@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::model::{metric::Tally, options::Options, verb::CallError};
+use crate::model::{Timestamp, metric::Tally, options::Options, verb::CallError};
 
 mod bearer;
 pub mod bss;
@@ -17,6 +17,7 @@ pub mod ims;
 pub mod jwks;
 pub mod kubernetes;
 pub mod notification;
+pub mod otlp;
 pub mod pcs;
 pub mod s3;
 pub mod tapms;
@@ -314,8 +315,69 @@ impl Services {
             self.ims.ready(),
             self.s3.ready()
         );
-        vec![("hsm", hsm), ("pcs", pcs), ("bss", bss), ("cfs", cfs), ("ims", ims), ("s3", s3)]
+        let of = |answer: Result<http::Reply, ClientError>| answer.map(drop);
+        vec![
+            ("hsm", of(hsm)),
+            ("pcs", of(pcs)),
+            ("bss", of(bss)),
+            ("cfs", of(cfs)),
+            ("ims", of(ims)),
+            ("s3", s3),
+        ]
     }
+
+    /// Asks every service what can be told of it, all at once.
+    pub async fn probe(&self) -> Vec<Probe> {
+        let seen = |reply: http::Reply| Seen { date: reply.date(), version: None };
+        let (hsm, pcs, bss, cfs, ims, tapms, s3) = tokio::join!(
+            timed("hsm", self.hsm.root(), async { self.hsm.ready().await.map(seen) }),
+            timed("pcs", self.pcs.root(), async { self.pcs.ready().await.map(seen) }),
+            timed("bss", self.bss.root(), async { self.bss.ready().await.map(seen) }),
+            timed("cfs", self.cfs.root(), async { self.cfs.ready().await.map(seen) }),
+            timed("ims", self.ims.root(), async {
+                let mut seen = self.ims.ready().await.map(seen)?;
+                seen.version = self.ims.version().await;
+                Ok(seen)
+            }),
+            timed("tapms", self.tapms.root(), async { self.tapms.ready().await.map(seen) }),
+            timed("s3", self.s3.root(), async { self.s3.ready().await.map(|()| Seen::default()) }),
+        );
+        vec![hsm, pcs, bss, cfs, ims, tapms, s3]
+    }
+}
+
+/// What was found of a service.
+#[derive(Debug)]
+pub struct Probe {
+    /// Which.
+    pub service: &'static str,
+    /// Where it is.
+    pub url: String,
+    /// Our own clock when it answered.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What it told.
+    pub answer: Result<Seen, ClientError>,
+}
+
+/// What a service tells of itself.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its clock, in whole seconds.
+    pub date: Option<Timestamp>,
+    /// Its version; few tell.
+    pub version: Option<String>,
+}
+
+async fn timed(
+    service: &'static str,
+    url: &str,
+    asked: impl Future<Output = Result<Seen, ClientError>>,
+) -> Probe {
+    let begun = std::time::Instant::now();
+    let answer = asked.await;
+    Probe { service, url: url.to_owned(), at: chrono::Utc::now(), took: begun.elapsed(), answer }
 }
 
 /// One connection pool for all. No proxy: these services live on the management network.

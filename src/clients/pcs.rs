@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientError, Dated, fixed_path,
-    http::{Http, in_chunks},
+    http::{Http, Reply, in_chunks},
 };
 use crate::model::Timestamp;
 
@@ -245,9 +245,14 @@ impl Pcs {
         Ok(reply.json::<StatusesWire>()?.into())
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        self.http.root().as_str()
+    }
+
     /// Whether PCS, and the HSM it depends on, are well.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        self.http.get(&["readiness"], &[]).await.map(drop)
+    pub(super) async fn ready(&self) -> Result<Reply, ClientError> {
+        self.http.get(&["readiness"], &[]).await
     }
 }
 

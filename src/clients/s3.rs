@@ -111,6 +111,11 @@ impl S3 {
         Ok(Self { endpoint: endpoint.clone(), transport, timeout, buckets: Mutex::default() })
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        &self.endpoint.url
+    }
+
     /// The manifest at `s3://bucket/key`.
     ///
     /// # Errors

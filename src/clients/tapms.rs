@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ClientError, found, http::Http};
+use super::{
+    ClientError, found,
+    http::{Http, Reply},
+};
 use crate::model::{session::Name, xname::canonical};
 
 /// The longest a question may take, with all its tries: requests wait for it.
@@ -44,6 +47,16 @@ struct ResourceWire {
 impl Tapms {
     pub(super) fn new(http: Http) -> Self {
         Self { http }
+    }
+
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        self.http.root().as_str()
+    }
+
+    /// Whether TAPMS answers: it has no better question than for its tenants.
+    pub(super) async fn ready(&self) -> Result<Reply, ClientError> {
+        self.http.get(&["v1alpha3", "tenants"], &[]).await
     }
 
     /// The components that a tenant has now, in order, if there is such a tenant. What it is still to be given (its

@@ -2,6 +2,7 @@
 
 mod auth;
 mod dev;
+mod doctor;
 mod notify;
 mod serve;
 mod services;
@@ -9,10 +10,13 @@ mod worker;
 
 pub use auth::{AuthArgs, AuthMode};
 pub use dev::{DemoArgs, DevArgs, SimulateArgs, machine_arguments};
+pub use doctor::DoctorArgs;
 pub use notify::NotifyArgs;
 pub use serve::{DatabaseArgs, LauncherArgs, LauncherKind, MigrateArgs, PatienceArgs, ServeArgs};
 pub use services::{AccessArgs, PcsArgs, ServiceArgs};
-pub use worker::WorkerArgs;
+pub use worker::{TraceArgs, WorkerArgs};
+
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -57,6 +61,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// `bosun completions`
+#[derive(Args, Debug, Clone, Copy)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `bosun man`
+#[derive(Args, Debug, Clone)]
+pub struct ManArgs {
+    /// Where to write them; made if it is missing
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
 /// The roles of the one binary, and the client commands.
 #[derive(Subcommand, Debug)]
 #[expect(clippy::large_enum_variant, reason = "made once per process")]
@@ -71,6 +91,12 @@ pub enum Command {
     Worker(WorkerArgs),
     /// Bring the database's schema up to date
     Migrate(MigrateArgs),
+    /// Look at database, services, rights and clocks, and say what to mend; changes nothing
+    Doctor(DoctorArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages, one for each command
+    Man(ManArgs),
     /// Run a simulated machine: HSM, PCS, BSS, CFS, IMS, S3 and the nodes
     Simulate(SimulateArgs),
     /// Show what a session would do, and change nothing

@@ -5,10 +5,47 @@ use std::time::Duration;
 use clap::Args;
 use humantime::parse_duration;
 
+use crate::clients::otlp::Collector;
+
 use super::{
     serve::{DatabaseArgs, PatienceArgs},
     services::{AccessArgs, PcsArgs, ServiceArgs},
 };
+
+/// Who is told of traces.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Traces")]
+pub struct TraceArgs {
+    /// A collector of traces that speaks OTLP over HTTP, as in http://host:4318; without it there are none
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// What the collector wants to see of us: name=value, separated by commas
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "HEADERS"
+    )]
+    pub otlp_headers: String,
+    /// What we are called in traces
+    #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "bosun", value_name = "NAME")]
+    pub otlp_service: String,
+}
+
+impl TraceArgs {
+    /// The collector, if there is one.
+    pub fn collector(&self, role: &'static str) -> Option<Collector> {
+        let endpoint = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty())?;
+        Some(Collector {
+            endpoint,
+            headers: self.otlp_headers.clone(),
+            service: self.otlp_service.clone(),
+            role,
+        })
+    }
+}
 
 /// `bosun worker`
 #[derive(Args, Debug, Clone)]
@@ -40,6 +77,9 @@ pub struct WorkerArgs {
     /// How PCS is set up
     #[command(flatten)]
     pub pcs: PcsArgs,
+    /// Who is told of traces
+    #[command(flatten)]
+    pub traces: TraceArgs,
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod error_text;
 pub mod event;
 pub mod freeze;
 pub mod hand_over;
+pub mod health;
 mod label;
 pub mod lease;
 pub mod listen;
@@ -50,5 +51,6 @@ pub mod workflow;
 
 pub use error::DbError;
 pub use pool::{
-    Connection, Pool, PooledConnection, acquire, check_schema, connect, is_alive, migrate, open, open_beside,
+    Connection, Pool, PooledConnection, acquire, check_schema, check_schema_of, connect, is_alive, migrate,
+    open, open_beside,
 };

@@ -85,10 +85,15 @@ pub async fn migrate(pool: &Pool) -> Result<(), DbError> {
 /// Whether the schema is as new as this version of bosun needs it; a newer one will do, so that old and new may run
 /// side by side.
 pub async fn check_schema(pool: &Pool) -> Result<(), DbError> {
+    check_schema_of(&mut *acquire(pool).await?).await
+}
+
+/// The same, by a connection.
+pub async fn check_schema_of(conn: &mut Connection) -> Result<(), DbError> {
     let needed = sqlx::migrate!().iter().map(|migration| migration.version).max().unwrap_or_default();
     let found =
         sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
-            .fetch_one(pool)
+            .fetch_one(conn)
             .await;
     let found = match found {
         Ok(version) => version,

@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::{
-    clients::Services,
+    clients::{
+        Services,
+        otlp::{self, Trace},
+    },
     model::{
         Timestamp,
         component::Report,
@@ -45,6 +49,7 @@ pub struct Hands {
     plan: Arc<Plan>,
     services: Arc<Services>,
     session: Arc<str>,
+    trace: Trace,
     clock: Clock,
     fence: Fence,
     /// Calls that change the world; their answers are worth waiting for when the worker stops.
@@ -111,14 +116,36 @@ impl Batch {
 
 impl Hands {
     /// Idle hands.
-    pub fn new(plan: Arc<Plan>, services: Arc<Services>, session: &str, clock: Clock, fence: Fence) -> Self {
+    pub fn new(
+        plan: Arc<Plan>,
+        services: Arc<Services>,
+        session: &str,
+        trace: Trace,
+        clock: Clock,
+        fence: Fence,
+    ) -> Self {
         let session = Arc::from(session);
-        Self { plan, services, session, clock, fence, calls: JoinSet::new(), questions: JoinSet::new() }
+        Self {
+            plan,
+            services,
+            session,
+            trace,
+            clock,
+            fence,
+            calls: JoinSet::new(),
+            questions: JoinSet::new(),
+        }
     }
 
     /// Whom it asks.
     pub fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// What the log says of what happens for a step, and for which of its effects.
+    fn span(&self, step: StepNo, batch: Option<EffectNo>) -> tracing::Span {
+        let step = self.plan.steps[step.0 as usize].name.as_str();
+        tracing::info_span!("call", step, batch = batch.map(|effect| effect.0))
     }
 
     fn batch(&self, flow: &Flow, step: StepNo, ordinals: &[Ordinal]) -> Batch {
@@ -149,7 +176,8 @@ impl Hands {
         let (services, fence, clock) = (self.services.clone(), self.fence.clone(), self.clock.clone());
         let margin = services.settings.write_timeout / BEGIN_SHARE;
         let begin_by = flow.effect(effect).map(|(_, open)| open.intended_at + margin);
-        self.calls.spawn(async move {
+        let (place, span) = (self.trace.effect(effect), self.span(step, Some(effect)));
+        let calling = async move {
             // Begun later it might act after the moment at which everybody takes it for dead.
             if begin_by.is_none_or(|begin_by| clock.now() > begin_by) {
                 let error = CallError::Transient {
@@ -166,7 +194,8 @@ impl Hands {
                 () = fence.passed() => Outcome::Fenced,
                 answer = steps::act(batch.verb(), &services, &call) => Outcome::Input(Input::Answered(effect, answer)),
             }
-        });
+        };
+        self.calls.spawn(otlp::at(Some(place), calling).instrument(span));
     }
 
     /// Looks for a lost call.
@@ -174,7 +203,8 @@ impl Hands {
         let Some((step, open)) = flow.effect(effect) else { return };
         let batch = self.batch(flow, step, &open.members);
         let (services, fence) = (self.services.clone(), self.fence.clone());
-        self.questions.spawn(async move {
+        let (place, span) = (self.trace.effect(effect), self.span(step, Some(effect)));
+        let finding = async move {
             let members = batch.members();
             let call = Call { effect, rung: open.rung, members: &members, shared: batch.shared() };
             tokio::select! {
@@ -184,7 +214,8 @@ impl Hands {
                     Outcome::Input(Input::Found(effect, found))
                 }
             }
-        });
+        };
+        self.questions.spawn(otlp::at(Some(place), finding).instrument(span));
     }
 
     /// Asks for the end of a call's transition: a write, so under the same fence as calls; said twice it changes nothing.
@@ -204,7 +235,8 @@ impl Hands {
     pub fn observe(&mut self, flow: &Flow, step: StepNo, members: &[Ordinal], open: Vec<OpenEffect>) {
         let batch = self.batch(flow, step, members);
         let (services, fence) = (self.services.clone(), self.fence.clone());
-        self.questions.spawn(async move {
+        let (place, span) = (self.trace.step(step), self.span(step, None));
+        let observing = async move {
             let members = batch.members();
             let sight = Sight { members: &members, open: &open, shared: batch.shared() };
             tokio::select! {
@@ -214,7 +246,8 @@ impl Hands {
                     Outcome::Input(Input::Saw { step, asked_at: batch.now, seen })
                 }
             }
-        });
+        };
+        self.questions.spawn(otlp::at(Some(place), observing).instrument(span));
     }
 }
 

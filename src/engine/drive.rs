@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clients::Services,
+    clients::{Services, otlp},
     db::{self, Connection, DbError, lease::Lease, listen::Heard},
     model::{
         Timestamp,
@@ -39,6 +39,7 @@ use super::{
     journal::{Halt, Journal},
     memory,
     record::Recorder,
+    story,
 };
 
 mod lease;
@@ -60,6 +61,7 @@ const REPORTS_CROWD: Duration = Duration::from_millis(200);
 const INPUTS_MAX: usize = 256;
 
 /// Drives a session until it is over, needs an operator, or `stop` is asked for.
+#[tracing::instrument(name = "session", skip_all, fields(%session))]
 pub async fn run(
     settings: &EngineSettings,
     services: Arc<Services>,
@@ -145,7 +147,8 @@ impl Driver {
         let session = titles.session.clone();
         let recorder = Recorder::new(plan.clone(), titles, remembered.last_seq, remembered.errors, alive_for);
         let fence = heart.fence.clone();
-        let hands = Hands::new(plan.clone(), services, &session, clock.clone(), fence.clone());
+        let hands =
+            Hands::new(plan.clone(), services, &session, remembered.trace, clock.clone(), fence.clone());
         let url = settings.database_url.clone();
         let mut driver = Self {
             flow: Flow::new(plan.clone(), &remembered.past, pace),
@@ -205,6 +208,14 @@ impl Driver {
 
     /// Gives the lease back.
     async fn leave(&mut self) -> Result<(), Halt> {
+        if self.over && otlp::is_on() {
+            let session = self.journal.session();
+            let told = self.journal.read(async |connection| {
+                let session = db::session::get_by_id(connection, &session).await?;
+                story::tell(connection, &session).await
+            });
+            told.await?;
+        }
         self.tell_counts().await;
         self.journal.release().await
     }

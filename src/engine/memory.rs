@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    clients::otlp::Trace,
     db::{self, Connection},
     model::{
         effect::Effect,
@@ -24,6 +25,8 @@ pub struct Memory {
     pub past: Past,
     /// Whether other sessions want components that this one holds.
     pub wanted: bool,
+    /// The trace that all who work on it tell of.
+    pub trace: Trace,
     /// What the session is called.
     pub titles: Titles,
     /// The last event.
@@ -118,6 +121,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
     let texts = db::error_text::list(connection, session).await?;
     Ok(Memory {
         past,
+        trace: Trace::of(*session, row.created_at),
         wanted: progress.iter().any(|row| row.claimed_by == Some(*session) && row.wanted_by.is_some()),
         titles: Titles {
             session: row.new.name.to_string(),

@@ -34,6 +34,7 @@ pub mod journal;
 pub mod launcher;
 pub mod memory;
 pub mod record;
+mod story;
 
 use std::time::Duration;
 

@@ -92,8 +92,8 @@ fn service_of(path: &str) -> (Service, &str) {
     let service = match (segments.next().unwrap_or_default(), segments.next().unwrap_or_default()) {
         ("hsm", _) => Service::Hsm,
         ("boot", _) => Service::Bss,
-        ("v3", "images" | "deleted") => Service::Ims,
-        ("v3" | "v2", _) => Service::Cfs,
+        ("v3", "images" | "deleted") | ("healthz", "ready") | ("version", _) => Service::Ims,
+        ("v3" | "v2" | "healthz", _) => Service::Cfs,
         ("v1alpha3", _) => Service::Tapms,
         ("sim", _) => Service::Sim,
         ("s3" | "boot-images", _) => Service::S3,

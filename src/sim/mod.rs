@@ -42,8 +42,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -133,6 +133,9 @@ fn router(sim: Shared) -> Router {
         .nest("/boot/v1", bss::routes())
         .nest("/apis/bss/boot/v1", bss::routes())
         .nest("/v3", v3())
+        .route("/healthz", get(async || "{\"db_status\":\"ok\",\"kafka_status\":\"ok\"}"))
+        .route("/healthz/ready", get(async || "{}"))
+        .route("/version", get(async || "{\"version\":\"3.20.0\"}"))
         .nest("/v1alpha3", tapms::routes())
         .nest("/v2", cfs::v2_routes())
         .nest("/apis/cfs/v3", cfs::v3_routes())

@@ -6,13 +6,16 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 49] = [
+const COMMANDS: [&str; 52] = [
     "",
     "demo",
     "dev",
     "serve",
     "worker",
     "migrate",
+    "doctor",
+    "completions",
+    "man",
     "simulate",
     "plan",
     "session",

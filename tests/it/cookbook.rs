@@ -71,6 +71,20 @@ async fn every_example_runs_as_a_reader() {
     }
 }
 
+/// The only list of all reasons that there is: what is expected where none of them is found.
+#[test]
+fn every_reason_is_in_the_catalogue() {
+    let error =
+        serde_json::from_value::<bosun::model::reason::ReasonCode>(json!("none")).unwrap_err().to_string();
+    let reasons: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+    assert!(reasons.len() > 20 && reasons.contains(&"boot_timeout"), "{error}");
+    let catalogue = include_str!("../../src/api/ui/document/failures.md");
+    for reason in reasons {
+        let told = catalogue.lines().any(|line| line.starts_with('#') && line.contains(reason));
+        assert!(told, "the failure catalogue does not tell of {reason}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_are_served() {
     let server = Server::new(fast(2)).await;

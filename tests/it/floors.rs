@@ -25,10 +25,10 @@ const ROOMS: [(&str, &[&str]); 10] = [
 ];
 
 /// They wire the rooms together, and may name all.
-const ROLES: [&str; 8] = ["main", "lib", "serve", "worker", "dev", "demo", "config", "telemetry"];
+const ROLES: [&str; 9] = ["main", "lib", "serve", "worker", "dev", "demo", "doctor", "config", "telemetry"];
 
 /// A library, and where it is at home: rooms (`db/`) and files.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("sqlx", &["db/"]),
     ("reqwest", &["clients/", "cli/client.rs", "sim/node.rs"]),
     ("object_store", &["clients/s3.rs"]),
@@ -40,7 +40,11 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("jsonwebtoken", &["admit/token/"]),
     ("ring", &["admit/token/", "clients/notification.rs"]),
     ("tokio_rustls", &["api/tls.rs"]),
+    ("opentelemetry_proto", &["clients/otlp.rs"]),
     ("petgraph", &["plan/"]),
+    ("clap_complete", &["config/", "main.rs"]),
+    ("clap_mangen", &["main.rs"]),
+    ("prost", &["clients/otlp.rs"]),
     ("prometheus_client", &["api/metric.rs"]),
     ("clap", &["cli/", "config/", "main.rs", "/settings.rs"]),
     (
@@ -54,6 +58,7 @@ const HOMES: [(&str, &[&str]); 15] = [
             "dev.rs",
             "demo.rs",
             "demo/",
+            "doctor.rs",
             "config/",
             "telemetry.rs",
         ],

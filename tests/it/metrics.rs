@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     app::fast,
-    process::{kill, processes, until},
+    process::{kill, until, workers},
     server::Server,
 };
 
@@ -120,7 +120,7 @@ async fn counts_survive_a_killed_worker_and_only_grow() {
         || async { (sum(&scrape(&server).await, "bosun_effects_total", &["power_on"]) > 0.0).then_some(()) };
     until("the nodes to be powered on", on).await;
     let before = scrape(&server).await;
-    for worker in processes(&["worker", "--session", &id]) {
+    for worker in workers(&server.database.url, &id) {
         kill(worker);
     }
     ended(&server, "first").await;

@@ -186,6 +186,16 @@ pub fn processes(words: &[&str]) -> Vec<i32> {
     numbers.filter(holds).collect()
 }
 
+/// The workers of a session in this database: other tests have sessions of the same number.
+pub fn workers(database_url: &str, session: &str) -> Vec<i32> {
+    let wanted = format!("DATABASE_URL={database_url}");
+    let of_database = |number: &i32| {
+        let environment = std::fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes())
+    };
+    processes(&["worker", "--session", session]).into_iter().filter(of_database).collect()
+}
+
 /// SIGKILL.
 pub fn kill(process: i32) {
     kill_process(Pid::from_raw(process).unwrap(), Signal::KILL).unwrap();
