@@ -57,8 +57,8 @@ async fn a_power_action_of_nobodys_is_found() {
     let location: Vec<_> = app.machine.xnames().into_iter().map(|xname| json!({ "xname": xname })).collect();
     let body = json!({ "operation": "On", "taskDeadlineMinutes": 1, "location": location });
     let url = format!("{}/transitions", app.machine.url());
-    reqwest::Client::new().post(url).json(&body).send().await.unwrap();
     let orders = app.machine.power_log().len();
+    reqwest::Client::new().post(url).json(&body).send().await.unwrap();
     let ordered = async || (app.machine.power_log().len() > orders).then_some(());
     crate::support::eventually("the order", super::RUN_MAX, ordered).await;
     let found = invariants::violations(&app, session, since).await;

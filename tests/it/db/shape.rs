@@ -91,16 +91,15 @@ async fn no_question_scans_a_large_table() {
         sqlx::query(statistics).execute(&mut *conn).await.unwrap();
         for question in QUESTIONS {
             let scanned = scanned(&mut conn, async |conn| {
-                sqlx::query(question).fetch_all(conn).await.unwrap();
+                let rows = sqlx::query(question).fetch_all(conn).await;
+                rows.unwrap_or_else(|error| panic!("after '{statistics}': {error}: {question}"));
             });
-            let (scanned, took) = scanned.await;
-            assert_eq!(scanned, Vec::<String>::new(), "after '{statistics}': {question}");
-            assert!(took < Duration::from_secs(2), "after '{statistics}' {took:?}: {question}");
+            assert_eq!(scanned.await, Vec::<String>::new(), "after '{statistics}': {question}");
         }
         // More often than Postgres plans anew for what it is given.
         for round in 0..7 {
             let session = if round % 2 == 0 { "large-1" } else { "large-3" };
-            let (scanned, took) = scanned(&mut conn, async |conn| {
+            let scanned = scanned(&mut conn, async |conn| {
                 let filter = ClaimFilter { session: Some(session), limit: 1_000, ..ClaimFilter::default() };
                 let held = db::claim::page(conn, filter).await.unwrap().len();
                 assert_eq!(held, if round % 2 == 0 { 0 } else { 1_000 });
@@ -113,22 +112,20 @@ async fn no_question_scans_a_large_table() {
             })
             .await;
             assert_eq!(scanned, Vec::<String>::new(), "after '{statistics}', {session}");
-            assert!(took < Duration::from_secs(3), "after '{statistics}', {session}: {took:?}");
         }
     }
 }
 
-/// Which large tables something scans, and how long it takes.
-async fn scanned(conn: &mut Connection, ask: impl AsyncFnOnce(&mut Connection)) -> (Vec<String>, Duration) {
+/// Which large tables something scans. It has the time that readers have.
+async fn scanned(conn: &mut Connection, ask: impl AsyncFnOnce(&mut Connection)) -> Vec<String> {
     let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
+    sqlx::query("set local statement_timeout = '30 s'").execute(&mut *tx).await.unwrap();
     let before = scans(&mut tx).await;
-    let begun = std::time::Instant::now();
     ask(&mut tx).await;
-    let took = begun.elapsed();
     let after = scans(&mut tx).await;
     tx.rollback().await.unwrap();
     let more = after.into_iter().zip(before).filter(|(after, before)| after.1 > before.1);
-    (more.map(|(after, _)| after.0).collect(), took)
+    more.map(|(after, _)| after.0).collect()
 }
 
 async fn scans(conn: &mut Connection) -> Vec<(String, i64)> {
