@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant, SystemTime},
 };
@@ -60,9 +60,14 @@ fn modified(path: &PathBuf) -> Option<SystemTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
-fn read(path: &PathBuf) -> Result<HeaderValue, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let token = text.trim();
+/// The header for the token in a file.
+pub(super) fn read(path: &Path) -> Result<HeaderValue, String> {
+    header(&fs::read_to_string(path).map_err(|error| error.to_string())?)
+}
+
+/// The header for a token.
+pub(super) fn header(token: &str) -> Result<HeaderValue, String> {
+    let token = token.trim();
     if token.is_empty() {
         return Err("it is empty".to_owned());
     }

@@ -101,8 +101,10 @@ pub struct Dated<T> {
 
 /// Whether a call changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
+    /// It only asks.
     Read,
+    /// It does.
     Write,
 }
 
@@ -305,16 +307,19 @@ impl Http {
         });
     }
 
-    /// What a broken exchange means. Only a connection that was never made is sure not to have carried a write.
     fn broken(&self, kind: Kind, error: reqwest::Error) -> ClientError {
-        let service = self.service;
-        let never_sent = never_sent(&error);
-        let text = causes(&error.without_url());
-        if kind == Kind::Read || never_sent {
-            ClientError::Unavailable { service, text, retry_after: None }
-        } else {
-            ClientError::Lost { service, text }
-        }
+        broken(self.service, kind, error)
+    }
+}
+
+/// What a broken exchange means. Only a connection that was never made is sure not to have carried a write.
+pub(super) fn broken(service: &'static str, kind: Kind, error: reqwest::Error) -> ClientError {
+    let never_sent = never_sent(&error);
+    let text = causes(&error.without_url());
+    if kind == Kind::Read || never_sent {
+        ClientError::Unavailable { service, text, retry_after: None }
+    } else {
+        ClientError::Lost { service, text }
     }
 }
 
@@ -361,7 +366,7 @@ fn json(body: &impl Serialize) -> Vec<u8> {
 }
 
 /// The name of a refusal.
-fn refusal(
+pub(super) fn refusal(
     service: &'static str,
     kind: Kind,
     status: StatusCode,
@@ -388,7 +393,7 @@ fn worded(status: u16, text: String) -> String {
 }
 
 /// The words of an error body: RFC 7807's `detail` or `title`, IMS' `message`, or the text as it stands.
-fn said(body: &[u8]) -> String {
+pub(super) fn said(body: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let field = |name| json.as_ref()?.get(name)?.as_str().filter(|text| !text.is_empty());
     let text = match field("detail").or_else(|| field("title")).or_else(|| field("message")) {
@@ -399,7 +404,7 @@ fn said(body: &[u8]) -> String {
 }
 
 /// How long the service asks us to stay away: seconds, or a date by its own clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));

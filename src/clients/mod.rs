@@ -11,6 +11,7 @@ use crate::model::{Timestamp, metric::Tally, options::Options, verb::CallError};
 mod bearer;
 pub mod bss;
 pub mod cfs;
+pub mod command;
 pub mod hsm;
 mod http;
 pub mod ims;
@@ -21,6 +22,7 @@ pub mod otlp;
 pub mod pcs;
 pub mod s3;
 pub mod tapms;
+pub mod webhook;
 
 pub use http::Dated;
 
@@ -250,6 +252,10 @@ pub struct Services {
     pub tapms: tapms::Tapms,
     /// The store of boot images.
     pub s3: s3::S3,
+    /// Services of the site's own.
+    pub webhook: webhook::Webhook,
+    /// Commands of the site's own, on this machine.
+    pub commands: command::Commands,
     /// What is known of the services' own clocks.
     pub settings: ServiceSettings,
     /// How often they were asked, and how long they took.
@@ -283,7 +289,9 @@ impl Services {
             cfs: cfs::Cfs::new(http("cfs", &endpoints.cfs)?),
             ims: ims::Ims::new(http("ims", &endpoints.ims)?),
             tapms: tapms::Tapms::new(tapms.counted(tally.clone())),
-            s3: s3::S3::new(&endpoints.s3, client, settings.read_timeout)?,
+            s3: s3::S3::new(&endpoints.s3, client.clone(), settings.read_timeout)?,
+            webhook: webhook::Webhook::new(client, settings.write_timeout, tally.clone()),
+            commands: command::Commands::default(),
             settings,
             tally,
             read_timeouts,

@@ -15,7 +15,9 @@ use crate::{
         component::Report,
         effect::EffectNo,
         plan::{Ordinal, Plan, StepNo},
+        session::SessionId,
         verb::{Call, CallError, Member, OpenEffect, Shared, Sight},
+        xname::Xname,
     },
     plan::flow::{Flow, Input},
     steps,
@@ -49,6 +51,7 @@ pub struct Hands {
     plan: Arc<Plan>,
     services: Arc<Services>,
     session: Arc<str>,
+    session_id: SessionId,
     trace: Trace,
     clock: Clock,
     fence: Fence,
@@ -73,8 +76,11 @@ struct Held {
 struct Batch {
     plan: Arc<Plan>,
     session: Arc<str>,
+    session_id: SessionId,
     step: StepNo,
     held: Vec<Held>,
+    /// Those of other slices for whom the call speaks.
+    others: Vec<Xname>,
     now: Timestamp,
 }
 
@@ -101,6 +107,9 @@ impl Batch {
         let artifacts = slice.artifacts.as_ref();
         Shared {
             session: &self.session,
+            session_id: self.session_id,
+            step: &self.plan.steps[self.step.0 as usize].name,
+            others: &self.others,
             artifacts: artifacts.map(|artifacts| &artifacts.artifacts),
             artifacts_id: artifacts.map(|artifacts| artifacts.id),
             image: artifacts.and_then(|artifacts| artifacts.image.as_deref()),
@@ -119,22 +128,13 @@ impl Hands {
     pub fn new(
         plan: Arc<Plan>,
         services: Arc<Services>,
-        session: &str,
+        (session_id, session): (SessionId, &str),
         trace: Trace,
         clock: Clock,
         fence: Fence,
     ) -> Self {
-        let session = Arc::from(session);
-        Self {
-            plan,
-            services,
-            session,
-            trace,
-            clock,
-            fence,
-            calls: JoinSet::new(),
-            questions: JoinSet::new(),
-        }
+        let (session, calls, questions) = (Arc::from(session), JoinSet::new(), JoinSet::new());
+        Self { plan, services, session, session_id, trace, clock, fence, calls, questions }
     }
 
     /// Whom it asks.
@@ -164,15 +164,23 @@ impl Hands {
         Batch {
             plan: self.plan.clone(),
             session: self.session.clone(),
+            session_id: self.session_id,
             step,
             held: held.collect(),
+            others: Vec::new(),
             now: self.clock.now(),
         }
     }
 
+    /// The same for a call, which may speak for more than it covers.
+    fn batch_of(&self, flow: &Flow, effect: EffectNo, step: StepNo, ordinals: &[Ordinal]) -> Batch {
+        let name = |ordinal: Ordinal| self.plan.members[ordinal.0 as usize].xname;
+        Batch { others: flow.sharers(effect).map(name).collect(), ..self.batch(flow, step, ordinals) }
+    }
+
     /// Makes a call whose intent is durable.
     pub fn call(&mut self, flow: &Flow, effect: EffectNo, step: StepNo, rung: u8, members: &[Ordinal]) {
-        let batch = self.batch(flow, step, members);
+        let batch = self.batch_of(flow, effect, step, members);
         let (services, fence, clock) = (self.services.clone(), self.fence.clone(), self.clock.clone());
         let margin = services.settings.write_timeout / BEGIN_SHARE;
         let begin_by = flow.effect(effect).map(|(_, open)| open.intended_at + margin);
@@ -201,7 +209,7 @@ impl Hands {
     /// Looks for a lost call.
     pub fn find(&mut self, flow: &Flow, effect: EffectNo) {
         let Some((step, open)) = flow.effect(effect) else { return };
-        let batch = self.batch(flow, step, &open.members);
+        let batch = self.batch_of(flow, effect, step, &open.members);
         let (services, fence) = (self.services.clone(), self.fence.clone());
         let (place, span) = (self.trace.effect(effect), self.span(step, Some(effect)));
         let finding = async move {
@@ -233,7 +241,9 @@ impl Hands {
 
     /// Asks what became of components.
     pub fn observe(&mut self, flow: &Flow, step: StepNo, members: &[Ordinal], open: Vec<OpenEffect>) {
-        let batch = self.batch(flow, step, members);
+        let sharers = open.iter().flat_map(|open| flow.sharers(open.effect));
+        let others = sharers.map(|ordinal| self.plan.members[ordinal.0 as usize].xname).collect();
+        let batch = Batch { others, ..self.batch(flow, step, members) };
         let (services, fence) = (self.services.clone(), self.fence.clone());
         let (place, span) = (self.trace.step(step), self.span(step, None));
         let observing = async move {

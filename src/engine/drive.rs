@@ -147,8 +147,14 @@ impl Driver {
         let session = titles.session.clone();
         let recorder = Recorder::new(plan.clone(), titles, remembered.last_seq, remembered.errors, alive_for);
         let fence = heart.fence.clone();
-        let hands =
-            Hands::new(plan.clone(), services, &session, remembered.trace, clock.clone(), fence.clone());
+        let hands = Hands::new(
+            plan.clone(),
+            services,
+            (lease.session(), &session),
+            remembered.trace,
+            clock.clone(),
+            fence.clone(),
+        );
         let url = settings.database_url.clone();
         let mut driver = Self {
             flow: Flow::new(plan.clone(), &remembered.past, pace),

@@ -23,6 +23,7 @@ pub mod role;
 pub mod selection;
 pub mod session;
 pub mod session_template;
+pub mod site;
 pub mod site_options;
 pub mod spelling;
 pub mod verb;

@@ -11,6 +11,8 @@ use super::{
     effect::{EffectNo, RemoteRef},
     plan::Ordinal,
     reason::Reason,
+    session::SessionId,
+    site::{HttpStep, JobStep, Per},
     xname::Xname,
 };
 
@@ -56,6 +58,10 @@ pub enum Verb {
     AwaitBoot {},
     /// Waits until CFS has configured the node.
     AwaitConfiguration {},
+    /// Calls a web service of the site's own, waits until it says that a condition holds, or both.
+    Http(HttpStep),
+    /// Runs a command of the site's own, here or as a Kubernetes Job; its exit code decides.
+    Job(JobStep),
 }
 
 /// What an operation wants of a component; `inspect` compares it with what is.
@@ -112,6 +118,11 @@ pub enum Group {
     UpTo(NonZeroU32),
     /// One call for everybody who shares the image, in whatever step; later comers pass on its result.
     OncePerImage,
+    /// One call for everybody of the step who is under way, once nobody is left in the steps before it.
+    Slice,
+    /// The same over all slices: a call of one slice's step speaks for those who wait in the same step of others, and
+    /// they share its result.
+    Session,
 }
 
 /// What to do with a call that may or may not have been taken.
@@ -163,6 +174,23 @@ impl Verb {
             Self::PowerOn { .. } => "power_on",
             Self::AwaitBoot {} => "await_boot",
             Self::AwaitConfiguration {} => "await_configuration",
+            Self::Http(_) => "http",
+            Self::Job(_) => "job",
+        }
+    }
+
+    /// Whether a call changes a node that somebody may be using: its gate is behind it then.
+    pub fn disturbs(&self) -> bool {
+        match self {
+            Self::PowerOff { .. } | Self::PowerOn { .. } => true,
+            Self::StageConfiguration { enable } => *enable,
+            Self::Http(step) => step.disturbs,
+            Self::Job(step) => step.disturbs,
+            Self::Inspect { .. }
+            | Self::TagImage {}
+            | Self::SetBootParameters {}
+            | Self::AwaitBoot {}
+            | Self::AwaitConfiguration {} => false,
         }
     }
 
@@ -190,6 +218,18 @@ impl Verb {
             service: "pcs",
             power: Some(power),
         };
+        // Said twice it may do harm: a webhook is asked again under the same key, a job is looked for by its name.
+        let own = |per, service, name, within| Shape {
+            group: match per {
+                Per::Batch(most) => Group::UpTo(most),
+                Per::Slice => Group::Slice,
+                Per::Session => Group::Session,
+            },
+            lost: Lost::Find,
+            rungs: vec![Rung { name, within, tries: u16::MAX }],
+            service,
+            power: None,
+        };
         match self {
             Self::Inspect { .. } => watches("pcs"),
             Self::TagImage {} => Shape {
@@ -212,6 +252,12 @@ impl Verb {
             }
             Self::AwaitBoot {} => watches("hsm"),
             Self::AwaitConfiguration {} => watches("cfs"),
+            Self::Http(step) if step.call.is_none() => watches("webhook"),
+            Self::Http(step) => own(step.per, "webhook", "call", Duration::ZERO),
+            Self::Job(step) => {
+                let service = if step.kubernetes.is_some() { "kubernetes" } else { "command" };
+                own(step.per, service, "run", step.within)
+            }
         }
     }
 }
@@ -242,6 +288,12 @@ pub struct Member<'a> {
 pub struct Shared<'a> {
     /// The session's name, for tags and reasons given to services.
     pub session: &'a str,
+    /// Its number, which nobody shares with it.
+    pub session_id: SessionId,
+    /// The step's name, with its boot set.
+    pub step: &'a str,
+    /// Those of other slices for whom a call once per session speaks as well.
+    pub others: &'a [Xname],
     /// What the slice boots.
     pub artifacts: Option<&'a BootArtifacts>,
     /// The database's number of those artifacts, to compare reports with.
@@ -326,6 +378,8 @@ pub enum Seen {
     Reached(Option<Decision>),
     /// Not yet.
     Pending,
+    /// Not yet, and why: what is told should it never be.
+    Waits(String),
     /// Pending, with something to be remembered: it left Ready.
     Noticed,
     /// This rung has ended without reaching the goal: the next one, if there is one.

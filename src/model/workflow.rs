@@ -4,7 +4,11 @@ use std::{num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{reason::ReasonCode, verb::Goal};
+use super::{
+    reason::ReasonCode,
+    site::{HttpStep, JobStep},
+    verb::Goal,
+};
 
 /// A declared workflow, parsed and free of mistakes (`plan::workflow` reads it).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +37,9 @@ impl Workflow {
             DeclaredVerb::PowerOff { .. }
             | DeclaredVerb::StageConfiguration { .. }
             | DeclaredVerb::PowerOn { .. }
-            | DeclaredVerb::AwaitConfiguration => false,
+            | DeclaredVerb::AwaitConfiguration
+            | DeclaredVerb::Http(_)
+            | DeclaredVerb::Job(_) => false,
         })
     }
 
@@ -130,6 +136,10 @@ pub enum DeclaredVerb {
     AwaitBoot,
     /// See [`super::verb::Verb::AwaitConfiguration`].
     AwaitConfiguration,
+    /// See [`super::verb::Verb::Http`].
+    Http(HttpStep),
+    /// See [`super::verb::Verb::Job`].
+    Job(JobStep),
 }
 
 impl DeclaredVerb {

@@ -74,7 +74,8 @@ pub struct BoundBootSet {
 const FORCE_OFF_WITHIN: Duration = Duration::from_secs(180);
 /// A step that tells or asks a service something, where the workflow is silent.
 const SERVICE_STEP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// What a power step may take beyond twice its rungs: reservations held by others, a busy PCS.
+/// What a power step may take beyond twice its rungs: reservations held by others, a busy PCS. A job the same, whose
+/// turn may be long in coming.
 const POWER_STEP_SLACK: Duration = Duration::from_secs(10 * 60);
 
 /// Most steps in a plan: what the database's step numbers hold.
@@ -265,18 +266,26 @@ impl Bound {
             },
             DeclaredVerb::AwaitBoot => Verb::AwaitBoot {},
             DeclaredVerb::AwaitConfiguration => Verb::AwaitConfiguration {},
+            DeclaredVerb::Http(step) => Verb::Http(step.clone()),
+            DeclaredVerb::Job(step) => Verb::Job(step.clone()),
         };
+        // What a site's own step does once may do harm when it is done again: that has to be asked for.
+        let own = matches!(verb, Verb::Http(_) | Verb::Job(_));
         let silent = match &verb {
             Verb::PowerOff { soft_off_within, force_off_within } => {
                 (*soft_off_within + *force_off_within) * 2 + POWER_STEP_SLACK
             }
             Verb::PowerOn { within, tries } => *within * u32::from(*tries) * 2 + POWER_STEP_SLACK,
             Verb::AwaitBoot {} => seconds(options.max_boot_wait_time),
+            Verb::Job(step) => {
+                step.within * u32::from(declared.attempts.map_or(1, NonZeroU16::get)) * 2 + POWER_STEP_SLACK
+            }
             _ => SERVICE_STEP_TIMEOUT,
         };
         // BOS counts attempts per action: soft and forceful ones apart.
         let rungs = u16::try_from(verb.shape().rungs.len()).unwrap_or(u16::MAX).max(1);
-        let attempts = declared.attempts.map_or(policy(options).saturating_mul(rungs), NonZeroU16::get);
+        let silent_attempts = if own { 1 } else { policy(options).saturating_mul(rungs) };
+        let attempts = declared.attempts.map_or(silent_attempts, NonZeroU16::get);
         Self { verb, timeout: declared.timeout.unwrap_or(silent), attempts }
     }
 }

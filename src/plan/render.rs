@@ -7,9 +7,13 @@ use chrono::SecondsFormat;
 use crate::model::{
     gate::Share,
     plan::{Edge, EdgeKind, Plan, Slice, SliceNo, Step, StepNo},
+    site::{HttpStep, JobStep, Method, Per},
     verb::Verb,
     workflow::Condition,
 };
+
+/// Most characters of a job's command that are shown.
+const COMMAND_CHARS_MAX: usize = 80;
 
 /// The plan as a text tree: boot sets, their steps, what each waits for and how long it may take.
 pub fn tree(plan: &Plan) -> String {
@@ -206,9 +210,49 @@ fn particulars(step: &Step) -> String {
         Verb::StageConfiguration { enable } => {
             vec![if *enable { "enabled" } else { "not enabled yet" }.to_owned()]
         }
+        Verb::Http(step) => http(step),
+        Verb::Job(step) => job(step),
         _ => Vec::new(),
     };
     if parameters.is_empty() { verb } else { format!("{verb}: {}", parameters.join(", then ")) }
+}
+
+fn http(step: &HttpStep) -> Vec<String> {
+    let call = step.call.as_ref().map(|call| format!("{} {}", call.method, call.url));
+    let wait = step.wait.as_ref().map(|wait| {
+        let until = match &wait.until {
+            Some(until) => format!("{} is {}", until.at, until.equals),
+            None => "it answers 2xx".to_owned(),
+        };
+        format!("{} {} until {until}", wait.method, wait.url)
+    });
+    let mut parts: Vec<String> = call.into_iter().chain(wait).collect();
+    // A question by GET names nobody, so it is asked once for all.
+    let names = step.call.is_some() || step.wait.as_ref().is_some_and(|wait| wait.method != Method::Get);
+    if let Some(last) = parts.last_mut().filter(|_| names) {
+        last.push_str(&format!(", {}", per(step.per)));
+    }
+    parts
+}
+
+fn job(step: &JobStep) -> Vec<String> {
+    let command: String = step.command.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: String = command.chars().take(COMMAND_CHARS_MAX).collect();
+    let rest = if shown.len() < command.len() { "…" } else { "" };
+    let place = match &step.kubernetes {
+        Some(pod) => format!("in {}", pod.image),
+        None => "on the worker's machine".to_owned(),
+    };
+    let within = humantime::format_duration(step.within);
+    vec![format!("'{shown}{rest}' {place}, {within} at most, {}", per(step.per))]
+}
+
+fn per(per: Per) -> String {
+    match per {
+        Per::Batch(most) => format!("{} at a time", components(most.get() as usize)),
+        Per::Slice => "once per slice".to_owned(),
+        Per::Session => "once per session".to_owned(),
+    }
 }
 
 fn label(condition: Condition) -> &'static str {

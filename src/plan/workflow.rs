@@ -20,6 +20,7 @@ use crate::model::{
 };
 
 mod fields;
+mod site;
 
 use fields::{Fields, Mistakes};
 
@@ -80,7 +81,7 @@ pub fn embedded() -> Workflows {
 }
 
 const STEP: &str = "step";
-const VERBS: [&str; 8] = [
+const VERBS: [&str; 10] = [
     "inspect",
     "tag_image",
     "power_off",
@@ -89,10 +90,28 @@ const VERBS: [&str; 8] = [
     "power_on",
     "await_boot",
     "await_configuration",
+    "http",
+    "job",
 ];
 
 /// What verbs have as parameters.
-const PARAMETERS: [&str; 6] = ["goal", "enable", "soft_off_within", "force_off_within", "within", "tries"];
+const PARAMETERS: [&str; 15] = [
+    "goal",
+    "enable",
+    "soft_off_within",
+    "force_off_within",
+    "within",
+    "tries",
+    "call",
+    "wait",
+    "token",
+    "command",
+    "environment",
+    "kubernetes",
+    "per",
+    "batch",
+    "disturbs",
+];
 
 /// Reads one workflow. `operation` is the stem of its file's name.
 ///
@@ -165,6 +184,12 @@ fn step(value: Value, position: usize, mistakes: &Mistakes) -> WorkflowStep {
             read
         }),
     };
+    if let (DeclaredVerb::Job(job), Some(timeout)) = (&step.verb, step.timeout)
+        && timeout <= job.within
+    {
+        let text = "timeout: it has to be longer than 'within', what one run may take".to_owned();
+        mistakes.add(Some(&place), text);
+    }
     // Nobody knows which parameters a misspelt verb should have.
     fields.end(if VERBS.contains(&verb_name.as_str()) { &[] } else { &PARAMETERS });
     step
@@ -198,6 +223,8 @@ fn verb(name: &str, fields: &mut Fields<'_>, place: &str, mistakes: &Mistakes) -
         "set_boot_parameters" => return DeclaredVerb::SetBootParameters,
         "await_boot" => return DeclaredVerb::AwaitBoot,
         "await_configuration" => return DeclaredVerb::AwaitConfiguration,
+        "http" => return DeclaredVerb::Http(site::http(fields)),
+        "job" => return DeclaredVerb::Job(site::job(fields)),
         "" => {}
         unknown => mistakes.add(
             Some(place),

@@ -127,7 +127,7 @@ fn configure(goal: Goal, shared: &Shared<'_>, component: Option<&CfsComponent>) 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::tests::{member, moment},
+        super::tests::{member, moment, shared},
         *,
     };
     use crate::model::{artifacts::BootToken, component::Report};
@@ -176,14 +176,7 @@ mod tests {
 
     #[test]
     fn configuration_is_only_done_when_it_is_the_wanted_one() {
-        let shared = Shared {
-            session: "s",
-            artifacts: None,
-            artifacts_id: None,
-            image: None,
-            configuration: Some("day2"),
-            now: moment(0),
-        };
+        let shared = Shared { configuration: Some("day2"), ..shared() };
         let node = |desired: &str, status, enabled| CfsComponent {
             id: String::new(),
             enabled,

@@ -18,11 +18,14 @@ use crate::{
 mod await_boot;
 mod await_configuration;
 mod configuration;
+mod http;
 mod inspect;
+mod job;
 mod power;
 mod power_off;
 mod power_on;
 mod set_boot_parameters;
+mod site;
 mod stage_configuration;
 mod tag_image;
 mod transition;
@@ -39,6 +42,8 @@ pub async fn act(verb: &Verb, at: &Services, call: &Call<'_>) -> Result<Answer, 
         Verb::SetBootParameters {} => set_boot_parameters::act(at, call).await,
         Verb::StageConfiguration { enable } => stage_configuration::act(*enable, at, call).await,
         Verb::PowerOn { .. } => power_on::act(verb, at, call).await,
+        Verb::Http(step) => http::act(step, at, call).await,
+        Verb::Job(step) => job::act(step, at, call).await,
         Verb::Inspect { .. } | Verb::AwaitBoot {} | Verb::AwaitConfiguration {} => {
             Err(rejected(format!("'{}' only watches: it makes no calls", verb.name())))
         }
@@ -59,6 +64,8 @@ pub async fn find(
     match verb {
         Verb::PowerOff { .. } => power_off::find(verb, at, call, intended_at).await,
         Verb::PowerOn { .. } => power_on::find(verb, at, call, intended_at).await,
+        Verb::Http(step) => http::find(step, at, call).await,
+        Verb::Job(_) => Ok(job::find(at, call)),
         _ => Ok(None),
     }
 }
@@ -81,6 +88,8 @@ pub async fn observe(
         Verb::PowerOn { .. } => power_on::observe(verb, at, sight).await,
         Verb::AwaitBoot {} => await_boot::observe(at, sight).await,
         Verb::AwaitConfiguration {} => await_configuration::observe(at, sight).await,
+        Verb::Http(step) => http::observe(step, at, sight).await,
+        Verb::Job(_) => Ok(job::observe(at, sight)),
         // Their effect is complete with the answer; there is nothing to look at.
         Verb::TagImage {} | Verb::SetBootParameters {} | Verb::StageConfiguration { .. } => Ok(Vec::new()),
     }
@@ -138,7 +147,22 @@ fn goal(power: Power) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{component::Report, xname::Xname};
+    use crate::model::{component::Report, session::SessionId, verb::Shared, xname::Xname};
+
+    /// What a call shares, for tables.
+    pub fn shared<'a>() -> Shared<'a> {
+        Shared {
+            session: "s",
+            session_id: SessionId(7),
+            step: "compute/step",
+            others: &[],
+            artifacts: None,
+            artifacts_id: None,
+            image: None,
+            configuration: None,
+            now: moment(0),
+        }
+    }
 
     /// A member at rest, for tables.
     pub fn member(xname: &Xname) -> Member<'_> {

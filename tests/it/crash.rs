@@ -8,6 +8,7 @@
 mod command;
 mod hand_over;
 mod process;
+mod site;
 mod tampered;
 mod waves;
 
@@ -21,7 +22,7 @@ use bosun::{
 use chrono::Utc;
 
 use crate::support::{
-    app::{App, Worker},
+    app::{App, Wish, Worker},
     eventually, invariants,
     lane::{self, Verdict},
     proxy::{Cut, Proxy},
@@ -89,9 +90,13 @@ fn assert_most_were_hit<P: std::fmt::Debug>(points: usize, unhit: &[P]) {
 
 /// Calls to the store and to services of a session that nothing disturbs.
 async fn dry_run(machine: &sim::Settings) -> (u64, u64) {
+    dry_run_as(machine, &Wish::default()).await
+}
+
+async fn dry_run_as(machine: &sim::Settings, wish: &Wish) -> (u64, u64) {
     let app = lane::app(machine).await;
     let since = Utc::now();
-    let session = app.admit("reboot", "dry-run").await;
+    let session = app.admit_as("reboot", "dry-run", wish).await;
     let proxy = proxy(&app, session, None);
     let mut worker = app.spawn_worker(through(&app, &proxy), session);
     assert_eq!(worker.ended().await.unwrap(), Exit::Done);
@@ -103,8 +108,12 @@ async fn dry_run(machine: &sim::Settings) -> (u64, u64) {
 
 /// A session whose first worker is struck, and what did not hold in the end.
 async fn survive(app: &App, point: Point, name: &str) -> Verdict {
+    survive_as(app, point, name, &Wish::default()).await
+}
+
+async fn survive_as(app: &App, point: Point, name: &str, wish: &Wish) -> Verdict {
     let since = Utc::now();
-    let session = app.admit("reboot", name).await;
+    let session = app.admit_as("reboot", name, wish).await;
     let proxy = proxy(app, session, if let Point::Store(cut) = point { Some(cut) } else { None });
     if let Point::Service { nth, kind, .. } = point {
         app.machine.set_fault(strike(nth, kind));

@@ -21,6 +21,7 @@ mod metrics;
 mod operators;
 mod plans;
 mod sim;
+mod site;
 mod stories;
 mod support;
 mod terminal;

@@ -262,3 +262,77 @@ fn a_site_replaces_and_adds_operations() {
     let mistakes = workflow::Workflows::load([broken]).unwrap_err();
     assert_eq!(mistakes[0].to_string(), "boot.yaml: there are no steps");
 }
+
+#[test]
+fn every_mistake_of_a_sites_own_steps_is_reported_at_once() {
+    let text = "
+steps:
+  - {name: nothing, verb: http}
+  - name: call
+    verb: http
+    call: {url: wlm.example.com/drain, method: GET, body: x}
+    wait: {url: 'https://me:secret@wlm/state', method: put, until: {at: state, equals: [1]}}
+    token: {secret: abc}
+    per: sessions
+    batch: 0
+  - name: ask
+    verb: http
+    wait: {method: POST, until: {}}
+    disturbs: true
+    token: {file: /a, environment: B}
+    per: slice
+    batch: 5
+    tokn: x
+  - name: job
+    verb: job
+    command: []
+    environment: {BOSUN_SESSION: x, LIST: [a]}
+    within: 10m
+    timeout: 5m
+    kubernetes: {namespace: 5, imagee: slurm}
+  - {name: shell, verb: jb, comand: 'true'}
+";
+    let mistakes = workflow::parse("site", text).unwrap_err();
+    insta::assert_snapshot!(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_sites_own_steps_are_shown_in_the_plan() {
+    let text = "
+steps:
+  - {name: inspect, verb: inspect, goal: reboot}
+  - name: drain
+    verb: http
+    call: {url: 'https://wlm/drain'}
+    wait: {url: 'https://wlm/state', method: POST, until: {at: /drained, equals: true}}
+    token: {file: /run/secrets/wlm}
+    per: slice
+    timeout: 2h
+    needs: [inspect]
+    when: [powers_off]
+  - {name: power_off, verb: power_off, needs: [drain], when: [powers_off]}
+  - {name: healthy, verb: http, wait: {url: 'http://monitor/ready'}, needs: [power_off]}
+  - name: check
+    verb: job
+    command: [sh, -c, \"while read -r name; do ping -c 1 -W 2 \\\"$name\\\" >/dev/null || exit 1; done; echo and so on\"]
+    environment: {RETRIES: 3}
+    needs: [healthy]
+  - {name: note, verb: job, command: [note], per: session, kubernetes: {image: tools}, attempts: 2, needs: [check]}
+";
+    let workflow = workflow::parse("careful", text).unwrap();
+    let binding = Binding {
+        boot_sets: one_boot_set(),
+        options: &Options::default(),
+        unknown: UnknownPolicy::Leave,
+        service_patience: Duration::from_secs(1800),
+        threshold_percent: 100,
+    };
+    let plan = compile(&workflow, &binding).unwrap();
+    insta::assert_snapshot!(render::tree(&plan));
+    let stored = serde_json::to_value(&plan).unwrap();
+    assert_eq!(
+        serde_json::from_value::<Plan>(stored.clone()).unwrap(),
+        plan,
+        "it is kept as it is: {stored}"
+    );
+}

@@ -48,8 +48,10 @@ impl Flow {
     /// Makes one call of a step; false if there is none to make.
     fn pump_one(&mut self, now: Timestamp, step: StepNo) -> bool {
         let index = step.0 as usize;
-        if self.steps[index].shape.group == Group::OncePerImage {
-            return self.pump_image(now, step);
+        match self.steps[index].shape.group {
+            Group::OncePerImage => return self.pump_image(now, step),
+            Group::Slice | Group::Session => return self.pump_whole(now, step),
+            Group::UpTo(_) => {}
         }
         let room = self.paced_room(now, step);
         if room == 0 {
@@ -85,45 +87,8 @@ impl Flow {
         false
     }
 
-    /// The image of the step's slice; an empty name where it has none.
-    fn image(&self, step: StepNo) -> &str {
-        let slice = &self.plan.slices[self.plan.steps[step.0 as usize].slice.0 as usize];
-        slice.artifacts.as_ref().and_then(|artifacts| artifacts.image.as_deref()).unwrap_or_default()
-    }
-
-    /// Whether the step says something once per image that was said already, maybe by another step.
-    fn is_tagged(&self, step: StepNo) -> bool {
-        self.is_once(step) && self.images_tagged.get(self.image(step)) == Some(&true)
-    }
-
-    fn pump_image(&mut self, now: Timestamp, step: StepNo) -> bool {
-        let index = step.0 as usize;
-        if self.steps[index].ready[0].is_empty() {
-            return false;
-        }
-        let image = self.image(step).to_owned();
-        match self.images_tagged.get(&image) {
-            Some(false) => return false,
-            Some(true) => {
-                let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
-                for ordinal in self.still_ready(step, 0, members) {
-                    self.succeed(now, ordinal, step, None);
-                }
-            }
-            None => {
-                let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
-                let members = self.still_ready(step, 0, members);
-                if !members.is_empty() {
-                    self.images_tagged.insert(image, false);
-                    self.call(now, step, 0, members);
-                }
-            }
-        }
-        true
-    }
-
     /// Those of a group that may still go: entries are checked when they are taken, not when things change.
-    fn still_ready(&mut self, step: StepNo, rung: u8, members: Vec<Ordinal>) -> Vec<Ordinal> {
+    pub(super) fn still_ready(&mut self, step: StepNo, rung: u8, members: Vec<Ordinal>) -> Vec<Ordinal> {
         let mut going = Vec::with_capacity(members.len());
         for ordinal in members {
             let cell = self.cell(ordinal, step);
@@ -151,7 +116,7 @@ impl Flow {
         self.components[ordinal.0 as usize].reserved_by.filter(|effect| self.effects.contains_key(effect))
     }
 
-    fn call(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) {
+    pub(super) fn call(&mut self, now: Timestamp, step: StepNo, rung: u8, members: Vec<Ordinal>) {
         let effect = self.next_effect;
         self.next_effect = EffectNo(effect.0 + 1);
         self.ever_acted = true;
@@ -209,7 +174,7 @@ impl Flow {
                 self.service_down(now, call.step, Ask::Call, &error);
                 self.not_taken(now, effect, &call, error.to_string());
             }
-            Err(CallError::TooLarge) if call.members.len() > 1 && !self.is_once(call.step) => {
+            Err(CallError::TooLarge) if call.members.len() > 1 && !self.is_indivisible(call.step) => {
                 self.steps[call.step.0 as usize].size_cap = call.members.len() / 2;
                 self.not_taken(now, effect, &call, "too many components in one call".to_owned());
             }
@@ -267,15 +232,6 @@ impl Flow {
         }
     }
 
-    pub(super) fn image_done(&mut self, step: StepNo, done: bool) {
-        let image = self.image(step).to_owned();
-        if done {
-            self.images_tagged.insert(image, true)
-        } else {
-            self.images_tagged.remove(&image)
-        };
-    }
-
     /// Surely not taken: whoever it covered waits for another call.
     pub(super) fn not_taken(&mut self, now: Timestamp, effect: EffectNo, call: &OpenCall, error: String) {
         self.undo(effect, call);
@@ -308,6 +264,7 @@ impl Flow {
             self.image_done(call.step, false);
         }
         self.out.push(Output::Effect { effect, state, reference: None, token: None, error });
+        self.free_sharers(effect);
         for (step, ordinal) in self.reserved.remove(&effect).unwrap_or_default() {
             let cell = self.cell(ordinal, step);
             if cell.place == Place::Ready {
@@ -355,7 +312,7 @@ impl Flow {
         let reason = Reason::new(self.refusal(call.step), text.clone());
         let covered = self.covered_by(effect, call);
         // What is said once for everybody is refused to everybody.
-        let alone = covered.len() <= 1 || self.is_once(call.step);
+        let alone = covered.len() <= 1 || self.is_indivisible(call.step);
         let (culprits, rest): (Vec<Ordinal>, Vec<Ordinal>) =
             covered.into_iter().partition(|ordinal| alone || named.contains(ordinal));
         self.undo(effect, call);
@@ -371,6 +328,9 @@ impl Flow {
             state.forced.push_back((call.rung, left.to_vec()));
             state.forced.push_back((call.rung, right.to_vec()));
         }
+        if rest.is_empty() {
+            self.share(now, effect, Some(&reason));
+        }
         for ordinal in culprits {
             self.cell_mut(ordinal, call.step).effect = 0;
             self.fail(now, ordinal, call.step, reason.clone());
@@ -381,12 +341,8 @@ impl Flow {
     /// What a call of this step does to its components.
     pub(super) fn deed(&self, step: StepNo) -> Deed {
         let power = self.steps[step.0 as usize].shape.power;
-        let live = matches!(self.plan.steps[step.0 as usize].verb, Verb::StageConfiguration { enable: true });
-        Deed { power, disturbs: power.is_some() || live }
-    }
-
-    fn is_once(&self, step: StepNo) -> bool {
-        self.steps[step.0 as usize].shape.group == Group::OncePerImage
+        let disturbs = self.plan.steps[step.0 as usize].verb.disturbs();
+        Deed { power, disturbs }
     }
 
     fn refusal(&self, step: StepNo) -> ReasonCode {
@@ -395,6 +351,8 @@ impl Flow {
             Verb::TagImage {} => ReasonCode::ImageTagFailed,
             Verb::PowerOff { .. } => ReasonCode::PowerOffFailed,
             Verb::PowerOn { .. } => ReasonCode::PowerOnFailed,
+            Verb::Http(_) => ReasonCode::WebhookFailed,
+            Verb::Job(_) => ReasonCode::JobFailed,
             _ => ReasonCode::Rejected,
         }
     }

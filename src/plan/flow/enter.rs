@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::{
     Timestamp,
+    effect::EffectNo,
     event::EventKind,
     plan::{EdgeKind, Ordinal, StepNo, UnknownPolicy},
     reason::{Reason, ReasonCode},
@@ -102,6 +103,7 @@ impl Flow {
             Some(Decision::UnknownArtifacts) => Some(Decision::PowerCycle),
             other => other,
         };
+        self.share(now, EffectNo(self.cell(ordinal, step).effect), None);
         self.record(ordinal, Fact { decision, ..Self::fact(step, FactKind::Succeeded, None) });
         self.settle(now, ordinal, step, Place::Succeeded);
         if let Some(decision) = decision {
@@ -228,6 +230,7 @@ impl Flow {
 
     /// Failed in the step: sent back if the step says so, else its way ends here.
     pub(super) fn fail(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
+        self.share(now, EffectNo(self.cell(ordinal, step).effect), Some(&reason));
         let again = self.plan.steps[step.0 as usize].again.clone();
         if let Some(again) = again
             && again.on.contains(&reason.code)

@@ -26,6 +26,7 @@ mod gate;
 mod halt;
 mod lost;
 mod observe;
+mod once;
 mod pace;
 mod resume;
 mod rung;
@@ -208,6 +209,8 @@ pub struct Pace {
     pub readiness_poll_min: TimeDelta,
     /// Shortest interval between two questions to CFS: a configuration takes minutes, and every question is many pages.
     pub configuration_poll_min: TimeDelta,
+    /// Shortest interval between two questions to a site's own service, which was not made to be asked all the time.
+    pub site_poll_min: TimeDelta,
     /// After so long a write call can no longer act (its timeout and a margin).
     pub call_alive_for: TimeDelta,
     /// How much faster than real minutes PCS' minutes pass (a simulated machine shrinks them): the time a rung has is
@@ -227,6 +230,7 @@ impl Default for Pace {
             poll_max: TimeDelta::seconds(10),
             readiness_poll_min: TimeDelta::seconds(2),
             configuration_poll_min: TimeDelta::seconds(1),
+            site_poll_min: TimeDelta::seconds(1),
             call_alive_for: TimeDelta::seconds(15),
             power_time_scale: 1.0,
             ready_grace: TimeDelta::seconds(10),
@@ -275,6 +279,8 @@ pub struct Flow {
     /// Components that PCS keeps reserved for a transition that is not over, by its effect: another call would only be
     /// told that they are reserved.
     reserved: BTreeMap<EffectNo, Vec<(StepNo, Ordinal)>>,
+    /// Components that wait in other slices for what a call once per session brings, by its effect.
+    sharers: BTreeMap<EffectNo, Vec<(StepNo, Ordinal)>>,
     /// Components whose way has ended while a lost call may still act on them, by the moment it no longer can.
     covered: BTreeMap<Millis, Vec<Ordinal>>,
 }

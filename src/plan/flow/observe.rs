@@ -1,5 +1,7 @@
 //! Observations and reports: what is seen, and what may be believed.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use super::{
@@ -13,6 +15,7 @@ use crate::model::{
     plan::{Ordinal, StepNo},
     reason::{Reason, ReasonCode},
     result::FactKind,
+    site::JobStep,
     verb::{CallError, OpenEffect, Seen, Verb},
 };
 
@@ -47,6 +50,7 @@ impl Flow {
         match self.plan.steps[step.0 as usize].verb {
             Verb::AwaitBoot {} => self.pace.readiness_poll_min,
             Verb::AwaitConfiguration {} => self.pace.configuration_poll_min,
+            Verb::Http(_) | Verb::Job(JobStep { kubernetes: Some(_), .. }) => self.pace.site_poll_min,
             _ => self.pace.poll_min,
         }
     }
@@ -73,19 +77,23 @@ impl Flow {
         // A question that takes long is asked no more than half of the time.
         let interval: TimeDelta = share.max(now - asked_at);
         self.steps[step.0 as usize].next_look = millis(now + interval);
+        let mut waits = BTreeMap::new();
         for (ordinal, seen) in seen {
+            if let Seen::Waits(why) = &seen {
+                waits.insert(ordinal, why.clone());
+            }
             let cell = self.cell(ordinal, step);
             // What was asked before it entered this rung says nothing about it.
             if cell.place == Place::Underway && cell.since <= millis(asked_at) {
                 self.seen(now, asked_at, ordinal, step, seen);
             }
         }
-        self.judge_deadlines(now, asked_at, step);
+        self.judge_deadlines(now, asked_at, step, &waits);
     }
 
     fn seen(&mut self, now: Timestamp, asked_at: Timestamp, ordinal: Ordinal, step: StepNo, seen: Seen) {
         match seen {
-            Seen::Pending => {}
+            Seen::Pending | Seen::Waits(_) => {}
             Seen::Reached(_) if self.is_await_boot(step) && !self.believes_ready(ordinal, asked_at) => {}
             Seen::Reached(decision) => self.succeed(now, ordinal, step, decision),
             Seen::Noticed => {
@@ -101,8 +109,14 @@ impl Flow {
         }
     }
 
-    /// A deadline is judged only on an answer that was asked for after it.
-    fn judge_deadlines(&mut self, now: Timestamp, asked_at: Timestamp, step: StepNo) {
+    /// A deadline is judged only on an answer that was asked for after it. `waits` says why some are not there.
+    fn judge_deadlines(
+        &mut self,
+        now: Timestamp,
+        asked_at: Timestamp,
+        step: StepNo,
+        waits: &BTreeMap<Ordinal, String>,
+    ) {
         let timeout = self.timeout_millis(step);
         let asked: Millis = millis(asked_at);
         let late: Vec<Ordinal> = self.steps[step.0 as usize]
@@ -121,11 +135,11 @@ impl Flow {
             Verb::AwaitConfiguration {} => ReasonCode::ConfigurationTimeout,
             _ => ReasonCode::StepTimeout,
         };
-        let reason =
-            Reason::new(code, format!("not there within {}", humantime::format_duration(planned.timeout)));
+        let text = format!("not there within {}", humantime::format_duration(planned.timeout));
         for ordinal in late {
             if self.cell(ordinal, step).place == Place::Underway {
-                self.fail(now, ordinal, step, reason.clone());
+                let why = waits.get(&ordinal).map_or_else(|| text.clone(), |why| format!("{text}: {why}"));
+                self.fail(now, ordinal, step, Reason::new(code, why));
             }
         }
     }

@@ -71,6 +71,7 @@ impl Flow {
             out: Vec::new(),
             released: Vec::new(),
             reserved: BTreeMap::new(),
+            sharers: BTreeMap::new(),
             covered: BTreeMap::new(),
             plan,
             frozen,

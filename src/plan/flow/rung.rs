@@ -82,7 +82,6 @@ impl Flow {
 
     /// The rung ended without reaching the goal: once more, or the next rung, or that was it.
     pub(super) fn spent(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
-        self.leave(ordinal, step);
         let state = &self.steps[step.0 as usize];
         let rungs = state.shape.rungs.len();
         let index = self.topology.cell(ordinal, step);
@@ -92,8 +91,8 @@ impl Flow {
         cell.since = millis(now);
         let before: u32 =
             state.shape.rungs[..cell.rung as usize].iter().map(|rung| u32::from(rung.tries)).sum();
-        let policy = self.components[ordinal.0 as usize].retry_policy;
-        // BOS's policy is per action, and each rung is one.
+        // A component's own policy is about its power. BOS's policy is per action, and each rung is one.
+        let policy = self.components[ordinal.0 as usize].retry_policy.filter(|_| state.shape.power.is_some());
         let attempts_max = policy.map_or(self.plan.steps[step.0 as usize].attempts, |policy| {
             policy.max(1).saturating_mul(u16::try_from(rungs).unwrap_or(u16::MAX).max(1))
         });
@@ -109,6 +108,7 @@ impl Flow {
             return;
         }
         let rung = cell.rung as usize;
+        self.leave(ordinal, step);
         self.put(ordinal, step, Place::Ready);
         self.steps[step.0 as usize].ready[rung].push_back(ordinal);
         self.let_go(now, ordinal, step);

@@ -52,7 +52,8 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    fn wrong(&self, text: String) {
+    /// Notes what is wrong with the map as a whole, or with one of its fields.
+    pub fn wrong(&self, text: String) {
         self.mistakes.add(self.place.as_deref(), text);
     }
 
@@ -82,6 +83,47 @@ impl<'a> Fields<'a> {
             self.wrong(format!("{key}: {text} is not {what}"));
         }
         read
+    }
+
+    /// A field that may be missing; `what` says what it holds.
+    pub fn optional<T: DeserializeOwned>(&mut self, key: &'static str, what: &str) -> Option<T> {
+        let value = self.take(key)?;
+        let text = shown(&value);
+        let read = serde_json::from_value(value).ok();
+        if read.is_none() {
+            self.wrong(format!("{key}: {text} is not {what}"));
+        }
+        read
+    }
+
+    /// A word of a closed list that may be missing.
+    pub fn optional_word<T: DeserializeOwned>(&mut self, key: &'static str, what: &str) -> Option<T> {
+        let value = self.take(key)?;
+        self.word(key, what, value)
+    }
+
+    /// A list of texts; numbers, true and false stand for themselves.
+    pub fn scalars(&mut self, key: &'static str) -> Vec<String> {
+        let values = self.list(key);
+        values.into_iter().filter_map(|value| self.scalar(key, value)).collect()
+    }
+
+    /// A map of texts whose names are anybody's; numbers, true and false stand for themselves.
+    pub fn all_scalars(mut self) -> Vec<(String, String)> {
+        let map = std::mem::take(&mut self.map);
+        map.into_iter().filter_map(|(key, value)| Some((key.clone(), self.scalar(&key, value)?))).collect()
+    }
+
+    fn scalar(&self, key: &str, value: Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            other => {
+                self.wrong(format!("{key}: {} is not a text", shown(&other)));
+                None
+            }
+        }
     }
 
     /// A word of a closed list that has to be there.

@@ -49,6 +49,8 @@ pub struct Wish {
     pub rollout: Rollout,
     /// The first quarter is a boot set of its own, with ordinals: it boots first and goes off last.
     pub ordered: bool,
+    /// A workflow of the site's own; none: the built-in one of the operation.
+    pub workflow: Option<String>,
 }
 
 impl Default for Wish {
@@ -60,6 +62,7 @@ impl Default for Wish {
             nodes: None,
             rollout: Rollout::default(),
             ordered: false,
+            workflow: None,
         }
     }
 }
@@ -145,9 +148,10 @@ impl App {
             image: Some(image),
             projected: true,
         };
-        let workflows = plan::workflow::embedded();
+        let site = wish.workflow.iter().map(|text| (operation.to_owned(), text.clone()));
+        let workflows = plan::workflow::Workflows::load(site).unwrap();
         let declared = workflows.get(operation).unwrap();
-        let boots = matches!(operation, "boot" | "reboot");
+        let boots = declared.workflow.boots();
         let boot_set = |name: &str, turn: u32, members: &[_]| BoundBootSet {
             name: name.to_owned(),
             boot_ordinal: wish.ordered.then_some(turn),

@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod relay;
 pub mod server;
+pub mod webhook;
 pub mod worker;
 
 /// Between two looks at whether something has happened.

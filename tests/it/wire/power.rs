@@ -115,7 +115,7 @@ fn ordered(mut seen: Vec<(Ordinal, Seen)>) -> Vec<String> {
     let word = |seen: Seen| match seen {
         Seen::Reached(None) => "reached".to_owned(),
         Seen::Reached(Some(decision)) => format!("{decision:?}"),
-        Seen::Pending => "pending".to_owned(),
+        Seen::Pending | Seen::Waits(_) => "pending".to_owned(),
         Seen::Noticed => "noticed".to_owned(),
         Seen::Spent(reason) => format!("spent {}", label(&reason)),
         Seen::Busy(reason) => format!("busy {}", label(&reason)),

@@ -145,7 +145,7 @@ fn label(seen: &Seen) -> String {
         Seen::Busy(reason) => format!("busy: {}", reason.code.label()),
         Seen::Failed(reason) => format!("failed: {}", reason.code.label()),
         Seen::Skipped(reason) => format!("skipped: {}", reason.code.label()),
-        Seen::Pending | Seen::Noticed => format!("{seen:?}"),
+        Seen::Pending | Seen::Waits(_) | Seen::Noticed => format!("{seen:?}"),
     }
 }
 

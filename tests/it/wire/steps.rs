@@ -7,6 +7,7 @@ use bosun::{
         effect::EffectNo,
         plan::Ordinal,
         reason::ReasonCode,
+        session::SessionId,
         verb::{Call, CallError, Decision, Goal, Member, Seen, Shared, Sight, Took, Verb},
         xname::Xname,
     },
@@ -35,6 +36,9 @@ pub fn member(xname: &Xname) -> Member<'_> {
 pub fn shared() -> Shared<'static> {
     Shared {
         session: "s1",
+        session_id: SessionId(1),
+        step: "compute/step",
+        others: &[],
         artifacts: None,
         artifacts_id: None,
         image: None,

@@ -108,7 +108,9 @@ fn kind(step: &Step) -> &'static str {
         Verb::Inspect { .. }
         | Verb::TagImage {}
         | Verb::SetBootParameters {}
-        | Verb::StageConfiguration { .. } => "prepare",
+        | Verb::StageConfiguration { .. }
+        | Verb::Http(_)
+        | Verb::Job(_) => "prepare",
     }
 }
 

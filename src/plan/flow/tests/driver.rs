@@ -423,6 +423,9 @@ impl Driver {
         self.until_kill = self.script.kills.pop();
         self.epoch += 1;
         self.now += 2 * SECOND;
+        if self.epoch.is_multiple_of(2) {
+            self.world.forget_jobs();
+        }
         self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
         let outputs = self.flow.start(at(self.now));
         self.carry_out(outputs, false, None);

@@ -29,10 +29,7 @@ impl Driver {
 
     /// Past its gate: disturbed since an operator last sent it back.
     pub fn is_inside(&self, ordinal: Ordinal) -> bool {
-        let disturbs = |effect: &&Effect| {
-            let verb = self.verb(effect.step);
-            verb.shape().power.is_some() || matches!(verb, Verb::StageConfiguration { enable: true })
-        };
+        let disturbs = |effect: &&Effect| self.verb(effect.step).disturbs();
         let since = self.ledger.entry(ordinal).retried;
         self.effects_on(ordinal)
             .filter(disturbs)

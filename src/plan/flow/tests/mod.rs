@@ -8,6 +8,7 @@ mod laws;
 mod ledger;
 mod properties;
 mod services;
+mod site;
 mod stories;
 mod world;
 
@@ -50,7 +51,7 @@ enum Layout {
     Waves,
 }
 
-/// The embedded workflow `operation`, bound to so many members.
+/// The workflow `operation`, bound to so many members: an embedded one, or that of a site.
 fn plan(operation: &str, layout: Layout, members: u32) -> Arc<Plan> {
     gated(operation, layout, members, Gates::default())
 }
@@ -89,8 +90,9 @@ fn gated(operation: &str, layout: Layout, members: u32, gates: Gates) -> Arc<Pla
         rollout: &rollout.clone(),
         power_intervals,
     };
-    let workflows = workflow::embedded();
-    let workflow = &workflows.get(operation).unwrap().workflow;
+    let texts = workflow::EMBEDDED.iter().chain(&[site::OPERATION]);
+    let (_, text) = texts.into_iter().find(|(name, _)| *name == operation).unwrap();
+    let workflow = &workflow::parse(operation, text).unwrap();
     let compiled = compile(workflow, &binding);
     // A limit under which ordinals would stand still is refused; then without it.
     rollout.gates.max_unavailable = None;

@@ -134,12 +134,20 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
     let operation = prop_oneof![
-        4 => Just("reboot"), 2 => Just("boot"), 1 => Just("shutdown"), 1 => Just("configure")
+        4 => Just("reboot"), 2 => Just("boot"), 1 => Just("shutdown"), 1 => Just("configure"), 3 => Just("site")
     ];
     let layout = prop_oneof![
         2 => Just(Layout::One), 1 => Just(Layout::Two), 2 => Just(Layout::Ordered), 2 => Just(Layout::Waves)
     ];
-    let services = prop_oneof![Just("pcs"), Just("bss"), Just("cfs"), Just("hsm"), Just("ims")];
+    let services = prop_oneof![
+        Just("pcs"),
+        Just("bss"),
+        Just("cfs"),
+        Just("hsm"),
+        Just("ims"),
+        Just("webhook"),
+        Just("command")
+    ];
     let (tape, orders, kills, apart, outages) = match weather {
         Weather::Mixed => (0..400, 0..4, 0..8, 60_u8, 0..2),
         Weather::Stormy => (400..3000, 0..3, 0..4, 60, 0..3),

@@ -79,7 +79,8 @@ impl Driver {
 
     pub fn find(&mut self, effect: EffectNo) {
         let step = self.effects[&effect].step;
-        let (when, answer) = self.ask(step, self.world.find(effect.0));
+        let verb = &self.plan.steps[step.0 as usize].verb;
+        let (when, answer) = self.ask(step, self.world.find(verb, effect.0));
         self.queue(when, Event::Input(self.epoch, Input::Found(effect, answer)));
     }
 

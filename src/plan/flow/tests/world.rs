@@ -221,8 +221,27 @@ impl World {
                 }
                 Answer { reference: None, token: None, rest: Took::Done, named: Vec::new() }
             }
+            Verb::Job(_) => self.job(now, effect, &ids, pace),
             _ => Answer { reference: None, token: None, rest: Took::Done, named: Vec::new() },
         }
+    }
+
+    /// A job of the site's own: it ends for all at once.
+    fn job(&mut self, now: i64, effect: i32, ids: &[usize], pace: u8) -> Answer {
+        let ends = now + 2 * SECOND + i64::from(pace) * 200;
+        let fails = ids.iter().any(|id| self.nodes[*id].nature.misconfigured);
+        let fate = if fails { Fate::Failed } else { Fate::Done };
+        let name = format!("job {effect}");
+        self.transitions.insert(name.clone(), ids.iter().map(|id| (*id, Task { ends, fate })).collect());
+        self.taken.insert(effect, name.clone());
+        let reference = Some(RemoteRef(name));
+        Answer { reference, token: None, rest: Took::Underway, named: Vec::new() }
+    }
+
+    /// Commands end with the worker that runs them.
+    pub fn forget_jobs(&mut self) {
+        self.transitions.retain(|name, _| !name.starts_with("job"));
+        self.taken.retain(|_, name| !name.starts_with("job"));
     }
 
     fn transition(
@@ -279,8 +298,11 @@ impl World {
         }
     }
 
-    /// Whether power control remembers the call of this effect.
-    pub fn find(&self, effect: i32) -> Option<Answer> {
+    /// Whether the service remembers the call of this effect. A webhook is simply called once more.
+    pub fn find(&self, verb: &Verb, effect: i32) -> Option<Answer> {
+        if matches!(verb, Verb::Http(_)) {
+            return Some(Answer { reference: None, token: None, rest: Took::Done, named: Vec::new() });
+        }
         let name = self.taken.get(&effect)?;
         let reference = Some(RemoteRef(name.clone()));
         Some(Answer { reference, token: None, rest: Took::Underway, named: Vec::new() })
@@ -309,8 +331,27 @@ impl World {
             Verb::AwaitConfiguration {} if node.nature.misconfigured && node.ready.is_some() => {
                 Seen::Failed(Reason::new(ReasonCode::ConfigurationFailed, "a layer failed"))
             }
+            Verb::Job(_) => Self::ended(now, self.known(id, open)),
             _ => reached(node.configured.is_some()),
         }
+    }
+
+    /// A job that nobody knows has ended with its worker.
+    fn ended(now: i64, task: Option<&Task>) -> Seen {
+        match task {
+            None => Seen::Busy(Reason::new(ReasonCode::JobFailed, "lost")),
+            Some(task) if task.ends > now => Seen::Pending,
+            Some(Task { fate: Fate::Done, .. }) => Seen::Reached(None),
+            Some(_) => Seen::Spent(Reason::new(ReasonCode::JobFailed, "exit code 1")),
+        }
+    }
+
+    /// What its service knows of the latest open effect on a component.
+    fn known(&self, id: usize, open: &[OpenEffect]) -> Option<&Task> {
+        let of_id = |effect: &&OpenEffect| effect.members.contains(&Ordinal(id as u32));
+        let latest = open.iter().filter(of_id).max_by_key(|effect| effect.effect);
+        let name = latest.and_then(|effect| effect.reference.as_ref());
+        name.and_then(|name| self.transitions.get(&name.0)?.get(&id))
     }
 
     fn decide(node: &Node, goal: Goal) -> Decision {
@@ -326,10 +367,7 @@ impl World {
 
     /// Our own task is believed; the table only when it was looked at after the last power effect.
     fn task(&self, now: i64, id: usize, open: &[OpenEffect], since: i64, on: bool) -> Seen {
-        let of_id = |effect: &&OpenEffect| effect.members.contains(&Ordinal(id as u32));
-        let latest = open.iter().filter(of_id).max_by_key(|effect| effect.effect);
-        let name = latest.and_then(|effect| effect.reference.as_ref());
-        let Some(task) = name.and_then(|name| self.transitions.get(&name.0)?.get(&id)) else {
+        let Some(task) = self.known(id, open) else {
             let fresh = self.sampled >= since - BEGIN + SAMPLE_INTERVAL;
             return if fresh && self.nodes[id].shown == on { Seen::Reached(None) } else { Seen::Pending };
         };
