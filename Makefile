@@ -13,7 +13,7 @@
 # Each installs what it needs on a bare Debian or Ubuntu that has Rust.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz-api test-ui test-observe test-kube image check soak bench queries tools postgres format
+.PHONY: help demo test fuzz-api test-ui test-observe test-kube image check soak bench queries tools postgres slurm format
 MAKEFLAGS += --no-print-directory
 
 # Ordinary builds read .sqlx, whatever database the environment names.
@@ -27,7 +27,7 @@ demo: postgres
 	@./target/debug/bosun demo $(DEMO); status=$$?; \
 	  [ $$status -ne 3 ] || echo "exit code 3: partial, as it should be with nodes that refuse"; exit $$status
 
-test: check
+test: check slurm
 	@.ci/test
 
 test-ui: postgres
@@ -77,3 +77,6 @@ tools:
 
 postgres:
 	@.ci/postgres --install >/dev/null
+
+slurm:
+	@.ci/slurm --install

@@ -317,7 +317,7 @@ steps:
     command: [sh, -c, \"while read -r name; do ping -c 1 -W 2 \\\"$name\\\" >/dev/null || exit 1; done; echo and so on\"]
     environment: {RETRIES: 3}
     needs: [healthy]
-  - {name: note, verb: job, command: [note], per: session, kubernetes: {image: tools}, attempts: 2, needs: [check]}
+  - {name: note, verb: job, command: [note], per: session, attempts: 2, needs: [check]}
 ";
     let workflow = workflow::parse("careful", text).unwrap();
     let binding = Binding {

@@ -1,7 +1,9 @@
 //! Steps of a site's own: webhooks that are called and asked, and jobs.
 
+mod example;
 mod http;
 mod job;
+mod slurm;
 
 use bosun::{db, engine::Exit, model::session::SessionId};
 
