@@ -107,7 +107,7 @@ fn calls(plan: &Plan, step: &Step) -> Option<usize> {
     shape.rungs.first()?;
     Some(match shape.group {
         Group::UpTo(most) => members.div_ceil(usize::try_from(most.get()).unwrap_or(usize::MAX)),
-        Group::OncePerImage => 1,
+        Group::OncePerImage | Group::Slice | Group::Session => 1,
     })
 }
 
