@@ -326,6 +326,8 @@ steps:
         unknown: UnknownPolicy::Leave,
         service_patience: Duration::from_secs(1800),
         threshold_percent: 100,
+        rollout: &Rollout::default(),
+        power_intervals: Vec::new(),
     };
     let plan = compile(&workflow, &binding).unwrap();
     insta::assert_snapshot!(render::tree(&plan));
