@@ -253,6 +253,7 @@ impl Flow {
             cell.attempts = cell.attempts.saturating_sub(1);
             self.components[ordinal.0 as usize].unact(deed);
             self.tally(ordinal);
+            self.reopen(ordinal);
         }
     }
 

@@ -154,8 +154,7 @@ impl Flow {
         to: StepNo,
         actor: &str,
     ) {
-        self.components[ordinal.0 as usize].disturbances = 0;
-        self.reopen();
+        self.step_outside(ordinal);
         self.components[ordinal.0 as usize].sent_back = 0;
         let reason = Reason::new(ReasonCode::RetriedByActor, format!("by {actor}"));
         self.send_back(now, ordinal, at, to, reason);

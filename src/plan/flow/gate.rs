@@ -306,9 +306,21 @@ impl Flow {
         }
     }
 
-    /// Somebody is outside again: a closed window leaves them out as well.
-    pub(super) fn reopen(&mut self) {
-        self.gate.closed_out = false;
+    /// An operator sends it back: it is outside again, without a place, and passes the same gates. It may have to wait for
+    /// those of an earlier wave, and they must not wait for its place.
+    pub(super) fn step_outside(&mut self, ordinal: Ordinal) {
+        let component = &mut self.components[ordinal.0 as usize];
+        component.disturbances = 0;
+        component.kept = 0;
+        let lost = component.ended && component.room == Room::Kept;
+        self.gate.lost -= usize::from(lost);
+        self.free_place(ordinal);
+        self.reopen(ordinal);
+    }
+
+    /// Whoever is outside again is left out by a window that has closed meanwhile.
+    pub(super) fn reopen(&mut self, ordinal: Ordinal) {
+        self.gate.closed_out &= self.components[ordinal.0 as usize].is_inside();
     }
 
     /// When the clock opens or closes the gates next.

@@ -288,7 +288,7 @@ impl Flow {
             if effect.seq < sent_back.by_operator {
                 component.disturbances = disturbances;
             }
-            if effect.seq <= component.accepted_seq {
+            if effect.seq < sent_back.by_operator || effect.seq <= component.accepted_seq {
                 component.kept = kept;
             }
             let place = self.cell(*ordinal, step).place;
