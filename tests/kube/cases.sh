@@ -180,7 +180,8 @@ case_5_replicas_and_an_upgrade() {
 case_6_rights() {
   local what
   may() { kubectl auth can-i --as="system:serviceaccount:$NAMESPACE:$1" -n "${4:-$NAMESPACE}" "$2" "$3" 2>/dev/null || true; }
-  for what in "create jobs.batch" "list jobs.batch" "delete jobs.batch" "list pods" "watch pods"; do
+  for what in "create jobs.batch" "list jobs.batch" "delete jobs.batch" "list pods" "watch pods" \
+    "create events"; do
     # shellcheck disable=SC2086
     equal "serve may $what" yes "$(may bosun $what)"
     # shellcheck disable=SC2086
@@ -193,7 +194,8 @@ case_6_rights() {
     kubectl auth can-i --list --as="system:serviceaccount:$NAMESPACE:$1" -n "$NAMESPACE" --no-headers |
       sed 's/  */ /g' | grep -vE '^self|^ *\[/' | sort
   }
-  equal "all rights of serve" "$(printf 'jobs.batch [] [] [create delete list]\npods [] [] [list watch]')" "$(rights bosun)"
+  equal "all rights of serve" \
+    "$(printf 'events [] [] [create]\njobs.batch [] [] [create delete list]\npods [] [] [list watch]')" "$(rights bosun)"
   equal "all rights of workers" "" "$(rights bosun-worker)"
 }
 

@@ -265,6 +265,18 @@ pub const HOLDER: Shape = Shape::Named(
     "Holder",
     &Shape::Object(&[required("session", &TEXT), required("count", &COUNT), required("components", &TEXT)]),
 );
+/// What keeps components that were asked for from being touched.
+pub const FROZEN: Shape = Shape::Named(
+    "Frozen",
+    &Shape::Object(&[
+        required("freeze", &COUNT),
+        required("reason", &TEXT),
+        required("actor", &TEXT),
+        required("until", &MAYBE_MOMENT),
+        required("count", &COUNT),
+        required("components", &TEXT),
+    ]),
+);
 
 /// A component and what is being done with it.
 pub const COMPONENT: Shape = Shape::Named(

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::schema::Schemas;
 use crate::api::{
     bos::shape::COMPONENT_ID,
+    bosun::answer,
     endpoint::{Endpoint, Parameter},
     schema::{Shape, optional, required, text},
 };
@@ -20,7 +21,10 @@ pub const PROBLEM: Shape = Shape::Named(
         required("title", &TEXT),
         required("type", &Shape::Word(&["about:blank"])),
         optional("rejected", &Shape::Boolean),
-        optional("held", &Shape::Many(&crate::api::bosun::answer::HOLDER)),
+        optional("held", &Shape::Many(&answer::HOLDER)),
+        optional("frozen", &Shape::Many(&answer::FROZEN)),
+        optional("confirm", &answer::COUNT),
+        optional("changes", &Shape::Many(&TEXT)),
     ]),
 );
 

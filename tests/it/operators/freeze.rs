@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 use crate::support::{
     dev::{Dev, count, ended},
+    document::checked,
     process::{command, run, until},
 };
 
 async fn v2(dev: &Dev, method: reqwest::Method, path: &str, body: Value) -> (u16, Value) {
-    let url = format!("{}/v2/{path}", dev.url());
-    let answer = reqwest::Client::new().request(method, url).json(&body).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    let path = format!("/v2/{path}");
+    let ask = reqwest::Client::new().request(method.clone(), format!("{}{path}", dev.url())).json(&body);
+    let (status, text) = checked(dev.url(), &method, &path, ask.send().await.unwrap()).await;
+    (status.as_u16(), serde_json::from_str(&text).unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
