@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admit::AdmitSettings,
     cli::client::Client,
-    config::{AccessArgs, AuthArgs, DevArgs, LauncherArgs, NotifyArgs, PatienceArgs, PcsArgs, ServiceArgs},
+    config::{
+        AccessArgs, AuthArgs, DevArgs, LauncherArgs, LogArgs, NotifyArgs, PatienceArgs, PcsArgs, ServiceArgs,
+    },
     db::{self, private::PrivatePostgres},
     model::session_template::SessionTemplate,
     serve::{self, Serving},
@@ -81,7 +83,7 @@ pub struct House {
 ///
 /// # Errors
 /// When something cannot be started, or ended by itself.
-pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
+pub async fn run(args: DevArgs, machine: Vec<OsString>, log: &LogArgs) -> anyhow::Result<()> {
     let settings = Settings {
         listen: args.listen,
         metrics_listen: args.metrics_listen,
@@ -98,7 +100,7 @@ pub async fn run(args: DevArgs, machine: Vec<OsString>) -> anyhow::Result<()> {
             pcs_minute: args.machine.pcs_minute,
         },
         machine,
-        worker_environment: Vec::new(),
+        worker_environment: log.environment(),
     };
     let stop = serve::until_signal()?;
     let mut house = tokio::select! {
@@ -140,7 +142,7 @@ impl House {
         let (machine, services) = if settings.services.is_given() {
             (None, settings.services)
         } else {
-            let machine = Machine::start(&settings.machine).await?;
+            let machine = Machine::start(&settings.machine, &settings.worker_environment).await?;
             let services = ServiceArgs::of_machine(&machine.url);
             (Some(machine), services)
         };
@@ -223,11 +225,12 @@ struct Machine {
 }
 
 impl Machine {
-    async fn start(arguments: &[OsString]) -> anyhow::Result<Self> {
+    async fn start(arguments: &[OsString], environment: &[(String, String)]) -> anyhow::Result<Self> {
         let program = serve::own_program()?;
         let mut child = Command::new(program)
             .args(["simulate", "--listen", "127.0.0.1:0"])
             .args(arguments)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // Ctrl-C is for us: we end it when the workers have ended.

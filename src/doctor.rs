@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        Exit,
-        output::{self, Column},
+        CliError, Exit,
+        output::{self, Column, Lines, ListFormat, ListOutputArgs},
     },
     clients::{Probe, Services, kubernetes::Kubernetes},
     config::{DoctorArgs, LauncherKind},
@@ -71,7 +71,7 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.extend(services.iter().map(service));
     findings.extend(services.iter().filter_map(|probe| clock_of(probe, ahead)));
     findings.extend(kubernetes);
-    output::print(args.output.output, &shown(&findings), || text(&findings))?;
+    print(&args.output, &findings)?;
     let is_bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
     Ok(if is_bad { Exit::Error } else { Exit::Done }.into())
 }
@@ -330,13 +330,30 @@ fn shown(findings: &[Finding]) -> Value {
     Value::Array(shown.collect())
 }
 
+/// A list like others; for people with what is to be done below it, unless each line says so already.
+fn print(args: &ListOutputArgs, findings: &[Finding]) -> Result<(), CliError> {
+    if args.output == ListFormat::Table {
+        return output::write(&text(args, findings));
+    }
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("RESULT"), "result"),
+            (Column::Text("CHECK"), "check"),
+            (Column::Text("FOUND"), "found"),
+        ],
+        wide: &[(Column::Text("MEND"), "mend")],
+        name: "check",
+    };
+    output::list(args, &shown(findings), lines)
+}
+
 /// A line for each, and below those that are not well what to do.
-fn text(findings: &[Finding]) -> String {
+fn text(args: &ListOutputArgs, findings: &[Finding]) -> String {
     let columns = [Column::Text("RESULT"), Column::Text("CHECK"), Column::Text("FOUND")];
     let row = |finding: &Finding| {
         vec![finding.grade.label().to_owned(), finding.what.clone(), finding.found.clone()]
     };
-    let mut text = output::table(&columns, findings.iter().map(row));
+    let mut text = output::headed(args, output::table(&columns, findings.iter().map(row)));
     let mends: Vec<String> = findings
         .iter()
         .filter_map(|finding| Some(format!("{}: {}\n", finding.what, finding.mend.as_ref()?)))
@@ -424,7 +441,8 @@ mod tests {
         assert_eq!(hsm.grade, Grade::Bad);
         assert!(hsm.mend.expect("it can be mended").contains("BOSUN_HSM_URL"));
         assert_eq!(service(&probe("tapms")).grade, Grade::Warning);
-        let told = text(&[good("database", "Postgres 17.2"), service(&probe("hsm"))]);
+        let args = ListOutputArgs { output: ListFormat::Table, no_headers: false };
+        let told = text(&args, &[good("database", "Postgres 17.2"), service(&probe("hsm"))]);
         assert!(told.contains("to be done:\nservice hsm: mend the service"), "{told}");
     }
 }

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use bosun::{
     cli::{self, Exit},
-    config::{self, Cli, Command, LogFormat, MigrateArgs},
+    config::{self, Cli, Command, LogArgs, LogFormat, MigrateArgs},
     db, demo, dev, doctor, serve, sim, telemetry, worker,
 };
 
@@ -28,17 +28,18 @@ fn main() -> ExitCode {
             return Exit::Error.into();
         }
     };
-    let ended = runtime.block_on(run(cli.command, machine, cli.log.log_format));
+    let ended = runtime.block_on(run(cli.command, machine, &cli.log));
     runtime.shutdown_background();
     ended
 }
 
-async fn run(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCode {
+async fn run(command: Command, machine: Vec<OsString>, log: &LogArgs) -> ExitCode {
     let ended = match &command {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Session(command) => cli::session::run(command).await,
         Command::Template(command) => cli::session_template::run(command).await,
         Command::Component(command) => cli::component::run(command).await,
+        Command::Import(command) => cli::import::run(command).await,
         Command::Sql(args) => cli::sql::run(args),
         Command::Freeze(command) => cli::freeze::run(command).await,
         Command::Option(command) => cli::options::run(command).await,
@@ -49,19 +50,20 @@ async fn run(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCo
         Ok(exit) => exit.into(),
         Err(error) => {
             if !error.is_unread() {
-                eprintln!("bosun: {error}");
+                let hint = error.hint(command.list()).map_or_else(String::new, |hint| format!("; {hint}"));
+                eprintln!("bosun: {error}{hint}");
             }
             error.exit().into()
         }
     }
 }
 
-async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitCode {
+async fn role(command: Command, machine: Vec<OsString>, log: &LogArgs) -> ExitCode {
     let done = |ended: anyhow::Result<()>| ended.map(|()| Exit::Done.into());
     let ended: anyhow::Result<ExitCode> = match command {
         Command::Demo(args) => demo::run(args).await,
-        Command::Dev(args) => done(dev::run(args, machine).await),
-        Command::Serve(args) => done(serve::run(args).await),
+        Command::Dev(args) => done(dev::run(args, machine, log).await),
+        Command::Serve(args) => done(serve::run(args, log).await),
         Command::Worker(args) => worker::run(args).await,
         Command::Simulate(args) => done(sim::run(args.machine, args.listen).await.map_err(Into::into)),
         Command::Migrate(args) => done(migrate(&args).await),
@@ -73,6 +75,7 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
         | Command::Template(_)
         | Command::Component(_)
         | Command::Freeze(_)
+        | Command::Import(_)
         | Command::Sql(_)
         | Command::Option(_)
         | Command::Step(_) => unreachable!("client commands are carried out by their caller"),
@@ -80,7 +83,7 @@ async fn role(command: Command, machine: Vec<OsString>, log: LogFormat) -> ExitC
     match ended {
         Ok(code) => code,
         Err(error) => {
-            match log {
+            match log.log_format {
                 LogFormat::Human => eprintln!("bosun: {error:#}"),
                 // Whoever reads the log as JSON can read its last line, too.
                 LogFormat::Json => tracing::error!("{error:#}"),

@@ -28,7 +28,10 @@ use crate::{
     admit::{Admit, AdmitSettings, Gathered, Tokens},
     api::{self, ApiState, Authentication, Certificates, Limits},
     clients,
-    config::{AccessArgs, AuthArgs, LauncherArgs, NotifyArgs, PatienceArgs, PcsArgs, ServeArgs, ServiceArgs},
+    config::{
+        AccessArgs, AuthArgs, LauncherArgs, LogArgs, NotifyArgs, PatienceArgs, PcsArgs, ServeArgs,
+        ServiceArgs,
+    },
     db,
     engine::launcher::{self, LauncherSettings},
     model::options::Options,
@@ -104,7 +107,7 @@ pub struct Serving {
 ///
 /// # Errors
 /// When it cannot start, or a part of it ends by itself.
-pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub async fn run(args: ServeArgs, log: &LogArgs) -> anyhow::Result<()> {
     let stop = until_signal()?;
     let settings = Settings {
         program: own_program()?,
@@ -120,7 +123,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         tenant_cache_time: args.tenant_cache_time,
         notify: args.notify,
         auth: args.auth,
-        worker_environment: Vec::new(),
+        worker_environment: log.environment(),
     };
     let listener = listen(args.listen).await?;
     let mut serving = start(settings, listener, stop.clone()).await?;

@@ -12,6 +12,7 @@ use crate::{
     model::{
         gate::Rollout,
         limit::Dialect,
+        metric::Tally,
         plan::{Plan, UnknownPolicy},
         reason::ReasonCode,
         session::{Name, OnConflict, Outcome, SessionId},
@@ -167,6 +168,11 @@ impl Admit {
     /// The operations there are.
     pub fn operations(&self) -> impl Iterator<Item = &str> {
         self.workflows.operations()
+    }
+
+    /// What this process counts.
+    pub fn tally(&self) -> &Tally {
+        &self.services.tally
     }
 
     /// The services, for whoever reports on their health.

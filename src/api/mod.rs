@@ -32,7 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admit::Admit,
     db,
-    model::{options::Options, session::Name},
+    model::{metric::API_REQUEST_SECONDS, options::Options, session::Name},
 };
 
 use actor::Actor;
@@ -58,6 +58,8 @@ use watch::Watch;
 
 /// Largest body of most requests: a template with every node of a large machine by name.
 const BODY_BYTES_MAX: usize = 2 << 20;
+/// Methods that are counted by name: anybody may make up others.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// What the gateway puts before BOS's paths.
 const GATEWAY_PREFIX: &str = "/apis/bos";
 /// Longest time for most answers.
@@ -166,7 +168,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(state.clone(), guard))
         .with_state(state)
 }
 
@@ -194,7 +196,22 @@ fn answer_options(asked: bool, response: Response) -> Response {
 }
 
 /// Bounds the time of every request, and refuses what no path or query of ours can mean.
-async fn guard(request: Request, next: Next) -> Response {
+async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let (begun, method) = (Instant::now(), request.method().clone());
+    // As it is declared, with braces: a label for each node would be too many.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let response = bounded(request, next).await;
+    let status = response.status();
+    let labels = [
+        ("route", route.as_deref().unwrap_or("none")),
+        ("method", METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")),
+        ("status", status.as_str()),
+    ];
+    state.admit.tally().measure(API_REQUEST_SECONDS, &labels, begun.elapsed());
+    response
+}
+
+async fn bounded(request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path().contains("%00") || uri.query().is_some_and(|query| query.contains("%00")) {
         return ApiError::bad_request("the URL contains the character NUL").into_response();
@@ -203,7 +220,9 @@ async fn guard(request: Request, next: Next) -> Response {
     if !is_text(path) {
         return ApiError::bad_request("the path is not UTF-8").into_response();
     }
-    let admits = ["/plan", "/sessions", "/sessiontemplates", "valid"].iter().any(|part| path.contains(part));
+    let admits = ["/plan", "/sessions", "/sessiontemplates", "valid", "/import"]
+        .iter()
+        .any(|part| path.contains(part));
     let timeout = if admits { ADMISSION_TIMEOUT } else { ANSWER_TIMEOUT };
     let asks_options = request.method() == Method::OPTIONS;
     let asked = Asked::of(&request);

@@ -1,6 +1,10 @@
 //! Our own HTTP client of `/bosun/v1`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use reqwest::{
@@ -64,31 +68,26 @@ impl Client {
     /// # Errors
     /// When `url` is no URL, or the token, the tenant or the certificates cannot be used.
     pub fn new(args: &ClientArgs) -> Result<Self, CliError> {
-        let mut headers = HeaderMap::new();
         let token = match &args.token_file {
-            Some(path) => fs::read_to_string(path)
-                .map_err(|error| CliError::Usage(format!("cannot read '{}': {error}", path.display())))?,
+            Some(path) => read_token(path)?,
             None => std::env::var("BOSUN_TOKEN").unwrap_or_default(),
         };
-        if !token.trim().is_empty() {
-            let mut value = header(&format!("Bearer {}", token.trim()), "the token")?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let mut headers = authorization(&token)?;
         if let Some(tenant) = args.tenant.as_deref().filter(|tenant| !tenant.is_empty()) {
             headers.insert("cray-tenant-name", header(tenant, "the tenant")?);
         }
-        let mut http = reqwest::Client::builder().default_headers(headers);
-        if let Some(path) = &args.ca_file {
-            let unusable = |error: String| {
-                CliError::Usage(format!("the CA file '{}' cannot be used: {error}", path.display()))
-            };
-            let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            let trusted =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(innermost(&error)))?;
-            http = http.tls_certs_merge(trusted);
-        }
+        let http = trusting(reqwest::Client::builder().default_headers(headers), args.ca_file.as_deref())?;
         Self::with(http, &args.url, &["bosun", "v1"])
+    }
+
+    /// A client of the BOS whose root is `url`.
+    ///
+    /// # Errors
+    /// When `url` is no URL, or the token or the certificates cannot be used.
+    pub fn of_bos(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Self, CliError> {
+        let token = token_file.map(read_token).transpose()?.unwrap_or_default();
+        let http = reqwest::Client::builder().default_headers(authorization(&token)?);
+        Self::with(trusting(http, ca_file)?, url, &["v2"])
     }
 
     /// A client of what is found below `prefix` at `url`.
@@ -263,6 +262,35 @@ impl Lines {
             }
         }
     }
+}
+
+fn read_token(path: &Path) -> Result<String, CliError> {
+    fs::read_to_string(path)
+        .map_err(|error| CliError::Usage(format!("cannot read '{}': {error}", path.display())))
+}
+
+/// The headers that show a token, if there is one.
+fn authorization(token: &str) -> Result<HeaderMap, CliError> {
+    let mut headers = HeaderMap::new();
+    if !token.trim().is_empty() {
+        let mut value = header(&format!("Bearer {}", token.trim()), "the token")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// Trusts the certificates of this file, beside the system's.
+fn trusting(
+    http: reqwest::ClientBuilder,
+    ca_file: Option<&Path>,
+) -> Result<reqwest::ClientBuilder, CliError> {
+    let Some(path) = ca_file else { return Ok(http) };
+    let unusable =
+        |error: String| CliError::Usage(format!("the CA file '{}' cannot be used: {error}", path.display()));
+    let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(innermost(&error)))?;
+    Ok(http.tls_certs_merge(trusted))
 }
 
 /// The value of a header.

@@ -15,6 +15,9 @@ pub enum CliError {
         /// The innermost cause.
         cause: String,
     },
+    /// The BOS that was to be read cannot be.
+    #[error("{0}")]
+    Bos(String),
     /// The server said no.
     #[error("{}", if .detail.is_empty() { .title } else { .detail })]
     Refused {
@@ -60,6 +63,26 @@ impl CliError {
             Self::Refused { rejected: true, .. } => Exit::Rejected,
             Self::Usage(_) => Exit::Usage,
             _ => Exit::Error,
+        }
+    }
+
+    /// What to type next, where the error does not say so itself: what there is instead of what there is not, or how to
+    /// show a token. `list` is the command that lists what was asked for.
+    pub fn hint(&self, list: Option<&str>) -> Option<String> {
+        let (status, said) = match self {
+            Self::Refused { status, title, detail, .. } => {
+                (*status, if detail.is_empty() { title } else { detail })
+            }
+            _ => return None,
+        };
+        if said.contains("'bosun ") {
+            return None;
+        }
+        match status {
+            404 => list.map(|list| format!("'{list}' shows what there is")),
+            401 => Some("give a token, with --token-file or in BOSUN_TOKEN".to_owned()),
+            403 => Some("ask for the role it takes, or use another token (--token-file)".to_owned()),
+            _ => None,
         }
     }
 

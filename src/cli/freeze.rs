@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Column, OutputArgs},
+    output::{self, Column, Lines, ListFormat, ListOutputArgs},
     selection,
 };
 use crate::model::Timestamp;
@@ -53,7 +53,7 @@ pub struct ShowArgs {
     pub all: bool,
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -114,24 +114,7 @@ pub async fn run(command: &FreezeCommand) -> Result<Exit, CliError> {
         FreezeCommand::Show(args) => {
             let query: &[_] = if args.all { &[("all", "true")] } else { &[] };
             let value: Value = Client::new(&args.client)?.get(&["freezes"], query).await?;
-            let columns = [
-                Column::Number("ID"),
-                Column::Text("COMPONENTS"),
-                Column::Text("EXCEPT"),
-                Column::Text("ACTOR"),
-                Column::Text("SINCE"),
-                Column::Text("UNTIL"),
-                Column::Text("LIFTED"),
-                Column::Text("REASON"),
-            ];
-            let keys = ["id", "components", "except", "actor", "created_at", "until", "lifted_at", "reason"];
-            output::print(args.output.output, &value, || {
-                let mut rows = output::rows(&value, &keys);
-                for row in rows.iter_mut().filter(|row| row[1].is_empty()) {
-                    row[1] = "everything".to_owned();
-                }
-                output::table(&columns, rows)
-            })?;
+            list(&args.output, value)?;
         }
         FreezeCommand::Lift(args) => {
             let client = Client::new(&args.client)?;
@@ -148,6 +131,34 @@ pub async fn run(command: &FreezeCommand) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// For people a freeze without components is one of everything.
+fn list(args: &ListOutputArgs, mut freezes: Value) -> Result<(), CliError> {
+    if matches!(args.output, ListFormat::Table | ListFormat::Wide) {
+        for freeze in freezes.as_array_mut().into_iter().flatten() {
+            if freeze["components"].is_null() {
+                freeze["components"] = json!("everything");
+            }
+            let actors = freeze["except_actors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            freeze["except_actors"] = json!(actors.collect::<Vec<_>>().join(","));
+        }
+    }
+    let lines = &Lines {
+        columns: &[
+            (Column::Number("ID"), "id"),
+            (Column::Text("COMPONENTS"), "components"),
+            (Column::Text("EXCEPT"), "except"),
+            (Column::Text("ACTOR"), "actor"),
+            (Column::Text("SINCE"), "created_at"),
+            (Column::Text("UNTIL"), "until"),
+            (Column::Text("LIFTED"), "lifted_at"),
+            (Column::Text("REASON"), "reason"),
+        ],
+        wide: &[(Column::Text("EXCEPT ACTORS"), "except_actors"), (Column::Text("LIFTED BY"), "lifted_by")],
+        name: "id",
+    };
+    output::list(args, &freezes, lines)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 pub mod follow;
 pub mod freeze;
+pub mod import;
 pub mod listing;
 pub mod options;
 pub mod output;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, OutputArgs},
+    output::{self, Column, Lines, ListFormat, ListOutputArgs},
 };
 
 /// `bosun option …`
@@ -23,7 +23,7 @@ pub enum OptionCommand {
 pub struct ShowArgs {
     /// How the options are printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -37,7 +37,7 @@ pub struct SetArgs {
     pub options: Vec<String>,
     /// How the options are printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -48,16 +48,25 @@ pub struct SetArgs {
 /// # Errors
 /// When the server cannot be asked, or refuses.
 pub async fn run(command: &OptionCommand) -> Result<Exit, CliError> {
-    let (options, format): (Value, _) = match command {
-        OptionCommand::Show(args) => {
-            (Client::new(&args.client)?.get(&["options"], &[]).await?, args.output.output)
-        }
+    let (options, output): (Value, _) = match command {
+        OptionCommand::Show(args) => (Client::new(&args.client)?.get(&["options"], &[]).await?, &args.output),
         OptionCommand::Set(args) => {
             let wanted = changes(&args.options)?;
-            (Client::new(&args.client)?.patch(&["options"], &wanted).await?, args.output.output)
+            (Client::new(&args.client)?.patch(&["options"], &wanted).await?, &args.output)
         }
     };
-    output::print(format, &options, || output::yaml(&options))?;
+    let shown = match (output.output, options.as_object()) {
+        (ListFormat::Json | ListFormat::Yaml, _) | (_, None) => options,
+        (_, Some(options)) => {
+            options.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+        }
+    };
+    let lines = &Lines {
+        columns: &[(Column::Text("OPTION"), "name"), (Column::Text("VALUE"), "value")],
+        wide: &[],
+        name: "name",
+    };
+    output::list(output, &shown, lines)?;
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Column, OutputArgs},
+    output::{self, Column, Lines, ListOutputArgs},
     selection,
 };
 
@@ -40,7 +40,7 @@ pub struct ReleaseArgs {
 pub struct QuarantinedArgs {
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -70,10 +70,17 @@ pub async fn release(args: &ReleaseArgs) -> Result<Exit, CliError> {
 /// When the server cannot be asked, or refuses.
 pub async fn list(args: &QuarantinedArgs) -> Result<Exit, CliError> {
     let value: Value = Client::new(&args.client)?.get(&["quarantine"], &[]).await?;
-    let columns =
-        [Column::Text("COMPONENT"), Column::Text("SINCE"), Column::Text("ACTOR"), Column::Text("REASON")];
-    let keys = ["component", "since", "actor", "reason"];
-    output::print(args.output.output, &value, || output::table(&columns, output::rows(&value, &keys)))?;
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("COMPONENT"), "component"),
+            (Column::Text("SINCE"), "since"),
+            (Column::Text("ACTOR"), "actor"),
+            (Column::Text("REASON"), "reason"),
+        ],
+        wide: &[(Column::Text("BY ITSELF"), "is_automatic")],
+        name: "component",
+    };
+    output::list(&args.output, &value, lines)?;
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     CliError, Exit,
     client::{Client, ClientArgs},
-    output::{self, Column, OutputArgs},
+    output::{self, Column, Lines, ListOutputArgs},
 };
 
 /// `bosun session stuck`
@@ -14,7 +14,7 @@ use super::{
 pub struct StuckArgs {
     /// How the list is printed
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ListOutputArgs,
     /// The server
     #[command(flatten)]
     pub client: ClientArgs,
@@ -26,16 +26,19 @@ pub struct StuckArgs {
 /// When the server cannot be asked, or refuses.
 pub async fn run(args: &StuckArgs) -> Result<Exit, CliError> {
     let value: Value = Client::new(&args.client)?.get(&["stuck"], &[]).await?;
-    let columns = [
-        Column::Text("SESSION"),
-        Column::Text("STATE"),
-        Column::Text("LAST EVENT"),
-        Column::Number("OVERDUE"),
-        Column::Text("IN STEP"),
-        Column::Text("REASON"),
-        Column::Text("NEXT"),
-    ];
-    let keys = ["session", "state", "last_event_at", "overdue", "overdue_step", "reason", "next_command"];
-    output::print(args.output.output, &value, || output::table(&columns, output::rows(&value, &keys)))?;
+    let lines = &Lines {
+        columns: &[
+            (Column::Text("SESSION"), "session"),
+            (Column::Text("STATE"), "state"),
+            (Column::Text("LAST EVENT"), "last_event_at"),
+            (Column::Number("OVERDUE"), "overdue"),
+            (Column::Text("IN STEP"), "overdue_step"),
+            (Column::Text("REASON"), "reason"),
+            (Column::Text("NEXT"), "next_command"),
+        ],
+        wide: &[(Column::Text("OPERATION"), "operation")],
+        name: "session",
+    };
+    output::list(&args.output, &value, lines)?;
     Ok(Exit::Done)
 }

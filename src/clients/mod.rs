@@ -289,7 +289,7 @@ impl Services {
             cfs: cfs::Cfs::new(http("cfs", &endpoints.cfs)?),
             ims: ims::Ims::new(http("ims", &endpoints.ims)?),
             tapms: tapms::Tapms::new(tapms.counted(tally.clone())),
-            s3: s3::S3::new(&endpoints.s3, client.clone(), settings.read_timeout)?,
+            s3: s3::S3::new(&endpoints.s3, client.clone(), settings.read_timeout, tally.clone())?,
             webhook: webhook::Webhook::new(client, settings.write_timeout, tally.clone()),
             commands: command::Commands::default(),
             settings,

@@ -14,9 +14,10 @@ use object_store::{
     path::Path,
 };
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{ClientError, S3Endpoint, http::causes};
+use crate::model::metric::{self, Tally};
 
 /// The largest manifest: IMS and BOS refuse larger ones.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -32,6 +33,7 @@ pub struct S3 {
     endpoint: S3Endpoint,
     transport: reqwest::Client,
     timeout: Duration,
+    tally: Arc<Tally>,
     buckets: Mutex<HashMap<String, Arc<AmazonS3>>>,
 }
 
@@ -102,13 +104,14 @@ impl S3 {
         endpoint: &S3Endpoint,
         transport: reqwest::Client,
         timeout: Duration,
+        tally: Arc<Tally>,
     ) -> Result<Self, ClientError> {
         if !endpoint.url.starts_with("http://") && !endpoint.url.starts_with("https://") {
             let text =
                 format!("the URL of {SERVICE} ('{}') must begin with http:// or https://", endpoint.url);
             return Err(ClientError::Configuration(text));
         }
-        Ok(Self { endpoint: endpoint.clone(), transport, timeout, buckets: Mutex::default() })
+        Ok(Self { endpoint: endpoint.clone(), transport, timeout, tally, buckets: Mutex::default() })
     }
 
     /// Where it is.
@@ -150,7 +153,7 @@ impl S3 {
     /// What is known of an object; none if there is no such object.
     pub async fn head(&self, path: &str) -> Result<Option<ObjectHead>, ClientError> {
         let (bucket, key) = self.place(path)?;
-        let head = self.within(path, async { bucket.head(&key).await }).await;
+        let head = self.within("HEAD", path, async { bucket.head(&key).await }).await;
         let head = super::found(head)?;
         Ok(head.map(|head| ObjectHead { etag: head.e_tag.map(unquoted), bytes: head.size }))
     }
@@ -162,22 +165,43 @@ impl S3 {
 
     async fn read(&self, path: &str, bytes_max: u64) -> Result<(Vec<u8>, Option<String>), ClientError> {
         let (bucket, key) = self.place(path)?;
-        let got = self.within(path, async { bucket.get(&key).await }).await?;
+        let got = self.within("GET", path, async { bucket.get(&key).await }).await?;
         if got.meta.size > bytes_max {
             let size = got.meta.size;
             return Err(unreadable(format!("{path} has {size} bytes; at most {bytes_max} are read")));
         }
         let etag = got.meta.e_tag.clone().map(unquoted);
-        let body = self.within(path, got.bytes()).await?;
+        let body = self.in_time(path, got.bytes()).await?;
         Ok((body.to_vec(), etag))
     }
 
+    /// The same, counted.
     async fn within<T>(
         &self,
+        method: &str,
         path: &str,
         asked: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, ClientError> {
         tracing::debug!(service = SERVICE, path, "call");
+        let begun = Instant::now();
+        let answer = self.in_time(path, asked).await;
+        let status = match &answer {
+            Ok(_) => "200",
+            Err(ClientError::Refused { status: 404, .. }) => "404",
+            Err(ClientError::Unauthorised { .. }) => "403",
+            // The library tried several times, and tells only in words what came of it.
+            Err(_) => "broken",
+        };
+        let labels = [("service", SERVICE), ("method", method), ("status", status)];
+        self.tally.measure(metric::SERVICE_REQUEST_SECONDS, &labels, begun.elapsed());
+        answer
+    }
+
+    async fn in_time<T>(
+        &self,
+        path: &str,
+        asked: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, ClientError> {
         match timeout(self.timeout, asked).await {
             Ok(answer) => answer.map_err(|error| failure(path, error)),
             Err(_) => Err(ClientError::Unavailable {

@@ -13,7 +13,7 @@ use crate::cli;
 pub struct DoctorArgs {
     /// How the findings are printed
     #[command(flatten)]
-    pub output: cli::output::OutputArgs,
+    pub output: cli::output::ListOutputArgs,
     /// The database
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -52,6 +52,16 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
+impl LogArgs {
+    /// The same for programs that this one starts.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let filter = self.log.iter().map(|filter| ("BOSUN_LOG".to_owned(), filter.clone()));
+        let form =
+            (self.log_format == LogFormat::Json).then(|| ("BOSUN_LOG_FORMAT".to_owned(), "json".to_owned()));
+        filter.chain(form).collect()
+    }
+}
+
 /// The log's form.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -110,6 +120,9 @@ pub enum Command {
     /// Look at components
     #[command(subcommand)]
     Component(cli::component::ComponentCommand),
+    /// Take over what a running BOS v2 knows
+    #[command(subcommand)]
+    Import(cli::import::ImportCommand),
     /// Ask the database in SQL, as the role that may only read (opens psql)
     Sql(cli::sql::SqlArgs),
     /// Let no session begin anything: maintenance locks
@@ -124,6 +137,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// The command that lists what this one may name.
+    pub fn list(&self) -> Option<&'static str> {
+        match self {
+            Self::Session(_) | Self::Step(_) => Some("bosun session list"),
+            Self::Template(_) | Self::Plan(_) => Some("bosun template list"),
+            Self::Component(_) => Some("bosun component list"),
+            Self::Freeze(_) => Some("bosun freeze show"),
+            _ => None,
+        }
+    }
+
     /// What is logged where nothing else is asked for: roles tell what they do, client commands only what is wrong.
     pub fn log_default(&self) -> &'static str {
         match self {

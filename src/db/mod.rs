@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod artifacts;
+pub mod boot_token;
 pub mod checkpoint;
 pub mod claim;
 pub mod command;

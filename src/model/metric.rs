@@ -92,6 +92,12 @@ pub const SERVICE_REPEATS: Family = Family {
     help: "Questions that were asked again because a service did not answer, by service",
     kind: Kind::Counter,
 };
+/// Of servers: how long requests to them took until the answer began.
+pub const API_REQUEST_SECONDS: Family = Family {
+    name: "bosun_api_request_duration_seconds",
+    help: "How long requests to bosun took until their answer began, by route, method and status",
+    kind: Kind::Histogram(SHORT),
+};
 /// Of workers: how long checkpoints took.
 pub const CHECKPOINT_SECONDS: Family = Family {
     name: "bosun_checkpoint_duration_seconds",
@@ -100,7 +106,7 @@ pub const CHECKPOINT_SECONDS: Family = Family {
 };
 
 /// All families.
-pub const FAMILIES: [Family; 11] = [
+pub const FAMILIES: [Family; 12] = [
     COMPONENT_RESULTS,
     RETRIES,
     EFFECTS,
@@ -111,6 +117,7 @@ pub const FAMILIES: [Family; 11] = [
     STEP_SECONDS,
     SERVICE_REQUEST_SECONDS,
     SERVICE_REPEATS,
+    API_REQUEST_SECONDS,
     CHECKPOINT_SECONDS,
 ];
 

@@ -11,6 +11,7 @@ pub mod effect;
 pub mod event;
 pub mod freeze;
 pub mod gate;
+pub mod import;
 pub mod limit;
 pub mod metric;
 pub mod notification;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{app::fast, server::Server};
 
-const COMMANDS: [&str; 52] = [
+const COMMANDS: [&str; 54] = [
     "",
     "demo",
     "dev",
@@ -52,6 +52,8 @@ const COMMANDS: [&str; 52] = [
     "freeze set",
     "freeze show",
     "freeze lift",
+    "import",
+    "import bos",
     "session stuck",
     "sql",
     "option",
@@ -171,4 +173,57 @@ async fn what_is_refused_ends_with_five() {
             .stdout
             .starts_with(b"digraph")
     );
+}
+
+/// Every list there is, in every form; what differs from run to run is left out of the snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_have_the_same_forms() {
+    let server = Server::new(fast(4)).await;
+    let run = async |line: &str| {
+        let output = server.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run("freeze set --reason pump --components x1000c0s0b0n0 --except-actor ann").await;
+    run("freeze set --reason all").await;
+    run("component quarantine x1000c0s0b0n1 --reason board").await;
+    for (line, headings, wide, names) in [
+        ("freeze show", "ID  COMPONENTS     EXCEPT  ACTOR", "EXCEPT ACTORS", "2\n1\n"),
+        ("component quarantined", "COMPONENT      SINCE", "BY ITSELF", "x1000c0s0b0n1\n"),
+        ("session stuck", "SESSION  STATE", "OPERATION", ""),
+        (
+            "option show",
+            "OPTION            VALUE\nconfirm_over      0",
+            "OPTION",
+            "confirm_over\nhistory_ttl\nquarantine_after\n",
+        ),
+    ] {
+        let shown = run(line).await;
+        assert!(shown.starts_with(headings), "{line}: {shown}");
+        let rows: String = shown.lines().skip(1).map(|row| format!("{row}\n")).collect();
+        assert_eq!(run(&format!("{line} --no-headers")).await, rows, "{line}");
+        assert!(run(&format!("{line} -o wide")).await.lines().next().unwrap().contains(wide), "{line}");
+        assert_eq!(run(&format!("{line} -o name")).await, names, "{line}");
+        assert!(serde_json::from_str::<Value>(&run(&format!("{line} -o json")).await).is_ok(), "{line}");
+    }
+    let shown = run("freeze show -o wide --no-headers").await;
+    assert!(shown.contains("everything") && shown.contains("ann"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_the_next_command() {
+    let server = Server::new(fast(2)).await;
+    for (line, next) in [
+        ("session show nobody", "'bosun session list' shows what there is"),
+        ("session pause nobody", "'bosun session list' shows what there is"),
+        ("step skip nobody power_off", "'bosun session list' shows what there is"),
+        ("template show nobody", "'bosun template list' shows what there is"),
+        ("component history nobody", "'bosun component list' shows what there is"),
+        ("freeze lift 7", "see 'bosun freeze show'"),
+    ] {
+        let output = server.run(&line.split(' ').collect::<Vec<_>>()).await;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.trim_end().ends_with(next) && said.lines().count() == 1, "{line}: {said}");
+    }
 }

@@ -16,6 +16,7 @@ mod document;
 mod engine;
 mod faults;
 mod floors;
+mod import;
 mod lease;
 mod metrics;
 mod operators;

@@ -101,6 +101,22 @@ async fn a_run_is_told_in_numbers() {
         "{lines:#?}"
     );
     assert!(sum(&lines, asked, &["service=\"hsm\""]) >= 1.0);
+    assert!(sum(&lines, asked, &["service=\"s3\"", "method=\"GET\"", "status=\"200\""]) >= 1.0, "{lines:#?}");
+    // Our own answers, by what was declared: eight nodes reported, and no label names one.
+    let answered = "bosun_api_request_duration_seconds_count";
+    let reports = ["route=\"/v2/components/{id}\"", "method=\"PATCH\"", "status=\"200\""];
+    assert!(sum(&lines, answered, &reports) >= 7.0, "{lines:#?}");
+    let created = ["route=\"/bosun/v1/sessions\"", "method=\"POST\"", "status=\"201\""];
+    assert_eq!(sum(&lines, answered, &created), 1.0, "{lines:#?}");
+    for path in ["/nothing/x1000c0s0b0n0", "/v2/components/nobody"] {
+        assert_eq!(reqwest::get(format!("{}{path}", server.url)).await.unwrap().status().as_u16(), 404);
+    }
+    let missed = || async {
+        let lines = scrape(&server).await;
+        let of = |route: &str| sum(&lines, answered, &[route, "status=\"404\""]);
+        (of("route=\"none\"") == 1.0 && of("route=\"/v2/components/{id}\"") == 1.0).then_some(())
+    };
+    until("what was not found to be counted", missed).await;
     // Nothing is counted twice, and a retry adds.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let again = scrape(&server).await;

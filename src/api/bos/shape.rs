@@ -4,7 +4,7 @@ use super::time;
 use crate::api::schema::{Field, Shape, optional, required, some_text, text};
 
 /// BOS's bound of most strings.
-const NAME_LONG: Shape = text(127);
+pub const NAME_LONG: Shape = text(127);
 /// A component's id: any string.
 pub const COMPONENT_ID: Shape = some_text(127);
 /// Comma-separated components, as in a limit.
@@ -72,15 +72,18 @@ pub const SESSION_CREATE: Shape = Shape::Object(&[
 pub const APPLY_STAGED: Shape =
     Shape::Object(&[optional("xnames", &Shape::List { min: 0, max: 32_768, item: &COMPONENT_ID })]);
 
-const ARTIFACTS: Shape = Shape::Object(&[
+/// What a node boots.
+pub const ARTIFACTS: Shape = Shape::Object(&[
     optional("kernel", &text(4_095)),
     optional("kernel_parameters", &text(4_096)),
     optional("initrd", &text(4_095)),
 ]);
 
-const TOKEN: Shape = text(65_535);
+/// A BSS token.
+pub const TOKEN: Shape = text(65_535);
 
-const ATTEMPTS: Shape = Shape::Integer { min: 0, max: 1_048_576 };
+/// How often something is tried.
+pub const ATTEMPTS: Shape = Shape::Integer { min: 0, max: 1_048_576 };
 
 const COMPONENT_FIELDS: &[Field] = &[
     optional(

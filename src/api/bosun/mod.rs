@@ -7,9 +7,10 @@ mod component;
 mod effect;
 mod event;
 mod freeze;
+mod import;
 mod options;
 mod page;
-mod plan;
+pub(super) mod plan;
 mod quarantine;
 mod result;
 mod rollout;
@@ -47,6 +48,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         claim::endpoints(),
         options::endpoints(),
         freeze::endpoints(),
+        import::endpoints(),
         stuck::endpoints(),
         quarantine::endpoints(),
     ]

@@ -101,7 +101,7 @@ fn show(preview: &Preview) -> Value {
 }
 
 /// How many calls a step makes for its components, one attempt each; none if it only watches.
-fn calls(plan: &Plan, step: &Step) -> Option<usize> {
+pub fn calls(plan: &Plan, step: &Step) -> Option<usize> {
     let shape = step.verb.shape();
     let members = plan.members.iter().filter(|member| member.slice == step.slice).count();
     shape.rungs.first()?;

@@ -3,6 +3,7 @@
 mod discover;
 mod expire;
 mod history;
+mod import;
 mod merge;
 mod patch;
 mod read;
@@ -26,6 +27,7 @@ use super::{Connection, DbError, artifacts, error::doing, span::Span};
 pub use discover::{delete, discover, names, numbers};
 pub use expire::expire_actual;
 pub use history::{HistoryLine, component_history};
+pub use import::{Imported, import};
 pub use merge::{ArtifactsPatch, ComponentPatch, EventStatsPatch, LastActionPatch, StatePatch, StatusPatch};
 pub(super) use patch::patch_in;
 pub use patch::{Patching, patch};

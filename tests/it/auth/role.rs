@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Guarded;
-use crate::support::app::fast;
+use crate::support::{app::fast, server::Server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_what_it_should() {
@@ -182,4 +182,37 @@ async fn nodes_report_without_a_token_where_the_site_says_so() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("token"), "{said}");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_shows_a_token_to_bos_and_another_to_bosun() {
+    let source = Guarded::new().await;
+    let (key, token) = source.issuer.token(&["bosun-view"]);
+    let scratch = crate::support::process::Scratch::new();
+    let file = scratch.write("token", &token);
+    let target = Server::new(fast(2)).await;
+    let import = |more: Vec<String>| {
+        let line = [vec!["import".to_owned(), "bos".to_owned(), source.server.url.clone()], more].concat();
+        let url = target.url.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bosun"));
+            command
+                .args(line)
+                .env("BOSUN_URL", url)
+                .env_remove("BOSUN_LOG")
+                .env_remove("BOSUN_BOS_TOKEN_FILE");
+            command.output().unwrap()
+        })
+    };
+    let refused = import(Vec::new()).await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("answers 401: give a token that may read it, with --bos-token-file"), "{said}");
+    let done = import(vec!["--bos-token-file".to_owned(), file.to_str().unwrap().to_owned()]).await.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // Whoever takes over has to be an administrator there.
+    let body = || Some(json!({"dry_run": true}));
+    for (role, status) in [("bosun-operate", 403), ("bosun-admin", 200)] {
+        let token = key.sign(&source.issuer.claims(&[role]));
+        assert_eq!(source.ask(&token, Method::POST, "/bosun/v1/import", body()).await.0, status, "{role}");
+    }
 }

@@ -37,6 +37,17 @@ impl Dev {
         house
     }
 
+    /// Another one on the same machine, with a database of its own. The nodes report to it from now on.
+    pub async fn beside(other: &Self) -> Self {
+        let scratch = Scratch::new();
+        let database = postgres::database().await;
+        let machine = other.machine.again();
+        let server = serve(&scratch, &machine, &["--database-url", &database.url], &[]).await;
+        let house = Self { server, machine, pool: database.pool, database_url: database.url, scratch };
+        house.apply("demo", &house.template("image-a").await).await;
+        house
+    }
+
     pub fn url(&self) -> &str {
         &self.server.url
     }

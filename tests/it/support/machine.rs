@@ -25,7 +25,7 @@ pub const PCS_TIMES: &[&str] =
     &["--pcs-sample-interval=100ms", "--pcs-confirm-interval=60ms", "--pcs-minute=1500ms"];
 
 pub struct Machine {
-    _server: Server,
+    _server: Option<Server>,
     pub url: String,
     sim: Client,
 }
@@ -75,7 +75,12 @@ impl Machine {
         let line: Vec<String> = line.map(|word| (*word).to_owned()).collect();
         let server = Server::start(&line, scratch.path().join("machine.log")).await;
         let sim = client(&server.url, &["sim"]);
-        Self { url: server.url.clone(), _server: server, sim }
+        Self { url: server.url.clone(), _server: Some(server), sim }
+    }
+
+    /// The same machine, which ends with the first of the two.
+    pub fn again(&self) -> Self {
+        Self { url: self.url.clone(), _server: None, sim: self.sim.clone() }
     }
 
     pub async fn introduce(&self, bosun_url: &str) {
