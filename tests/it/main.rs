@@ -18,6 +18,7 @@ mod faults;
 mod floors;
 mod import;
 mod lease;
+mod logs;
 mod metrics;
 mod operators;
 mod plans;
