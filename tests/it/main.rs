@@ -22,6 +22,7 @@ mod logs;
 mod metrics;
 mod operators;
 mod plans;
+mod reference;
 mod sim;
 mod site;
 mod stories;

@@ -13,15 +13,22 @@ use super::{
 };
 use crate::api::{ApiError, ApiState};
 
+const FAILURES: &str = include_str!("document/failures.md");
+const BOS: &str = include_str!("document/bos.md");
+
 /// Name in the URL, title, text.
-const DOCUMENTS: [(&str, &str, &str); 4] = [
+const DOCUMENTS: [(&str, &str, &str); 8] = [
     ("guide", "Operator's guide", include_str!("document/guide.md")),
-    ("failures", "Failure catalogue", include_str!("document/failures.md")),
+    ("failures", "Failure catalogue", FAILURES),
     ("sql", "SQL cookbook", include_str!("document/sql.md")),
-    ("bos", "From BOS", include_str!("document/bos.md")),
+    ("workflow", "Workflows", include_str!("document/workflow.md")),
+    ("architecture", "How it is built", include_str!("document/architecture.md")),
+    ("comparison", "BOS 1, BOS 2, bosun", include_str!("document/comparison.md")),
+    ("bos", "From BOS", BOS),
+    ("migration", "Moving from BOS", include_str!("document/migration.md")),
 ];
 
-static PAGES: LazyLock<[String; 4]> = LazyLock::new(|| DOCUMENTS.map(|(_, _, text)| to_html(text)));
+static PAGES: LazyLock<[String; 8]> = LazyLock::new(|| DOCUMENTS.map(|(_, _, text)| to_html(text)));
 
 /// The paths of documents.
 pub fn router() -> Router<ApiState> {
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_reason_is_in_the_catalogue() {
-        let catalogue = DOCUMENTS[1].2;
+        let catalogue = FAILURES;
         let told: BTreeSet<&str> = catalogue.lines().filter_map(|line| line.strip_prefix("### ")).collect();
         // The labels as they are declared: a new one without an entry here is a mistake.
         let declared: BTreeSet<&str> = include_str!("../../model/reason.rs")
@@ -105,7 +112,7 @@ mod tests {
             assert!(ReasonCode::from_label(label).is_some(), "{label}");
             let entry = catalogue.split(&format!("### {label}\n")).nth(1).unwrap();
             let entry = entry.split("\n#").next().unwrap();
-            for part in ["**Means:** ", "**Likely:** ", "**Next:** "] {
+            for part in ["**Means:** ", "**Likely:** ", "**Next:** ", "**Console:** "] {
                 assert!(entry.contains(part), "{label} lacks {part}");
             }
         }
@@ -115,7 +122,7 @@ mod tests {
     fn every_option_of_boss_is_explained() {
         let options = serde_json::json!(crate::model::options::Options::default());
         for option in options.as_object().unwrap().keys() {
-            assert!(DOCUMENTS[3].2.contains(&format!("`{option}`")), "{option}");
+            assert!(BOS.contains(&format!("`{option}`")), "{option}");
         }
     }
 
