@@ -59,7 +59,14 @@ async fn pages_tell_of_a_session_and_its_nodes() {
         ("/ui/sessions?state=partial&name=r", vec!["r1"]),
         (&path, vec!["power off timeout", "x1000c0s0b0n1", "Retry 1 failed", "7</strong> through", "soft"]),
         ("/ui/components/x1000c0s0b0n1", vec!["compute/power_off", "power off timeout", "r1"]),
-        ("/ui/plan?template=demo&operation=reboot", vec!["8</strong> nodes take part", "s3://"]),
+        (
+            "/ui/plan?template=demo&operation=reboot",
+            vec!["8</strong> nodes take part", "s3://", "8 nodes</strong> would be power-cycled"],
+        ),
+        (
+            "/ui/plan?template=demo&operation=boot",
+            vec!["7 nodes</strong> would not be powered", "half within"],
+        ),
         ("/ui/plan?template=none&operation=reboot", vec!["does not exist"]),
     ] {
         let (status, text) = page(&server, path).await;
@@ -130,6 +137,7 @@ async fn what_clients_and_services_wrote_stays_text() {
         "/ui/sessions".to_owned(),
         format!("/ui/sessions/{id}"),
         format!("/ui/sessions/{id}/confirm/retry?step={encoded}"),
+        format!("/ui/sessions/{id}/confirm/pass?step={encoded}"),
         format!("/ui/sessions?template={encoded}&name={encoded}&actor={encoded}"),
         format!("/ui/sessions?state={encoded}"),
         format!("/ui/plan?template={encoded}&limit={encoded}&operation={encoded}"),
@@ -166,7 +174,14 @@ async fn only_our_own_forms_are_obeyed() {
         ("same-site", cookie.clone(), retry.clone()),
         ("same-origin", other, retry.clone()),
         ("same-origin", cookie.clone(), "kind=retry".to_owned()),
-        ("same-origin", cookie.clone(), format!("kind=skip&form_key={key}")),
+        ("same-origin", cookie.clone(), format!("kind=disable&form_key={key}")),
+        ("same-origin", cookie.clone(), format!("kind=skip&components=x1000c0&form_key={key}")),
+        (
+            "same-origin",
+            cookie.clone(),
+            format!("kind=pass&step=power_off&components=x1000c0s0b0n1&form_key={key}"),
+        ),
+        ("same-origin", cookie.clone(), format!("kind=set&threshold%3Acompute=101&form_key={key}")),
         ("same-origin", cookie.clone(), format!("kind=cancel&confirmed=other&form_key={key}")),
     ] {
         let answer = send(site, cookie, body.clone()).await.unwrap();

@@ -54,7 +54,7 @@ export const run = async (binary, shots, test) => {
       const count = (label) => Number(places.find((place) => place.includes(label))?.match(/\d+/)?.[0] ?? 0);
       assert.equal(count("through"), session.succeeded, places.join());
       assert.equal(count("failed in compute/power_off"), session.failed, places.join());
-      const results = await house.ask("/bosun/v1/sessions/first/results?outcome=failed&page_size=100");
+      const { results } = await house.ask("/bosun/v1/sessions/first/results?outcome=failed&page_size=100");
       const failed = new Set(results.map((result) => result.component));
       assert.equal(failed.size, 2);
       const nodes = await house.ask("/bosun/v1/components?page_size=1000");
@@ -111,6 +111,71 @@ export const run = async (binary, shots, test) => {
       });
     });
 
+    await test("the plan shows what would be done, and how long it took before", async () => {
+      await go("/ui/plan?template=demo&operation=boot");
+      const plan = await house.ask("/bosun/v1/plan", { template: "demo", operation: "boot" });
+      const shown = await text("#forecast");
+      assert.ok(shown.includes(`${plan.forecast.untouched.count} nodes would not be powered`), shown);
+      assert.match(shown, /compute\/power_on\s/);
+      assert.equal(await page.locator("#forecast tbody tr").count(), plan.steps.length);
+    });
+
+    const settled = async (name, wanted) =>
+      until(`${name} to be ${wanted}`, async () => {
+        const session = await house.ask(`/bosun/v1/sessions/${name}`);
+        return session.state === wanted && session;
+      });
+    const submit = () => page.locator("main form.confirm button[type=submit]");
+
+    await test("a wave is approved, its plan is changed and nodes are skipped from the page", async () => {
+      const body = { name: "waves", template: "demo", operation: "reboot", limit: "x1000c0s[0-1]", waves: "1,rest", approve_between_waves: true };
+      const { id: waves } = await house.ask("/bosun/v1/sessions", body);
+      await settled("waves", "halted");
+      await go(`/ui/sessions/${waves}`);
+      await page.locator("#set").click();
+      await page.fill('[id="timeout:wave2/compute/await_boot"]', "45m");
+      await page.screenshot({ path: `${shots}/set.png`, fullPage: true });
+      await submit().click();
+      await page.waitForURL(/said=set/);
+      await page.locator("#skip").click();
+      await page.fill("#components", "x1000c0s1b0n1");
+      assert.ok(await submit().isDisabled(), "who is skipped goes no further: the name has to be typed");
+      await page.fill("#confirmed", "waves");
+      await page.fill("#reason", "bad board");
+      await page.screenshot({ path: `${shots}/skip.png`, fullPage: true });
+      await submit().click();
+      await page.waitForURL(/said=skip/);
+      await page.locator("#approve").click();
+      await page.fill("#reason", "the first is well");
+      await page.screenshot({ path: `${shots}/approve.png`, fullPage: true });
+      await submit().click();
+      await page.waitForURL(/said=approve/);
+      const ended = await settled("waves", "ended");
+      assert.equal(ended.skipped, 1, JSON.stringify(ended.skips));
+      const commands = await house.ask("/bosun/v1/sessions/waves/commands");
+      assert.deepEqual(commands.map((command) => command.kind).sort(), ["approve", "set", "skip"]);
+    });
+
+    await test("a node is let pass from the page, with a reason only", async () => {
+      await house.ask("/bosun/v1/sessions", { name: "stays", template: "demo", operation: "shutdown" });
+      const ended = await settled("stays", "ended");
+      assert.ok(ended.failed > 0);
+      await go(`/ui/sessions/${ended.id}`);
+      await page.locator("#failures").getByText("Let pass…").first().click();
+      const whom = await page.inputValue("#components");
+      assert.ok(whom.startsWith("x1000"), whom);
+      await page.screenshot({ path: `${shots}/pass.png`, fullPage: true });
+      await submit().click();
+      assert.ok(await page.evaluate(() => !document.querySelector("#reason").validity.valid), "a reason is wanted");
+      await page.fill("#reason", "seen off by hand");
+      await submit().click();
+      await page.waitForURL(/said=pass/);
+      await until("all to be through", async () => {
+        const session = await house.ask("/bosun/v1/sessions/stays");
+        return session.state === "ended" && session.failed === 0;
+      });
+    });
+
     await test("the keyboard alone leads to the content", async () => {
       await go("/ui/sessions");
       await page.keyboard.press("Tab");
@@ -142,6 +207,11 @@ export const run = async (binary, shots, test) => {
         ["component", "/ui/components/x1000c0s0b0n0"],
         ["plan", "/ui/plan?template=demo&operation=reboot"],
         ["cancel", `/ui/sessions/${running.id}/confirm/cancel`],
+        ["guide", "/ui/documents/guide"],
+        ["failures", "/ui/documents/failures"],
+        ["workflow", "/ui/documents/workflow"],
+        ["comparison", "/ui/documents/comparison"],
+        ["migration", "/ui/documents/migration"],
       ]) {
         await test(`${name} is accessible, ${scheme}`, async () => {
           await other.goto(house.url + path, { waitUntil: "load" });

@@ -66,6 +66,13 @@ impl Submitted {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
+
+    /// The fields that are not empty and whose names begin so, by the rest of their names.
+    pub fn named<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let begins =
+            move |(name, text): (&'a String, &'a String)| Some((name.strip_prefix(prefix)?, text.trim()));
+        self.0.iter().filter_map(begins).filter(|(_, text)| !text.is_empty())
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Submitted {

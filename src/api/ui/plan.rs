@@ -1,5 +1,7 @@
 //! What a session would do: members, who would be left out, artifacts, steps. Nothing is changed.
 
+mod forecast;
+
 use axum::{Router, extract::State, routing::get};
 use maud::{Markup, html};
 use uuid::Uuid;
@@ -166,6 +168,11 @@ fn shown(preview: &Preview, wanted: &Wanted) -> Markup {
                 li { strong { (plan.steps.len()) } " steps" }
             }
             div.shell { code #command tabindex="0" { (wanted.command()) } (part::copy("command", "the command that starts it")) }
+        }
+        section #forecast .card {
+            h2 { "What would be done" }
+            (forecast::deeds(&preview.forecast))
+            @if !plan.steps.is_empty() { (forecast::times(plan, &preview.forecast)) }
         }
         @if !plan.steps.is_empty() {
             section.card { h2 { "Graph" } (dag::draw(plan, None, &[], SessionState::Waiting)) }

@@ -1,6 +1,8 @@
 //! What may be asked of a session: at once where that harms nobody, after a page that says what it means where it
 //! touches nodes, and only with the session's name typed where it cannot be taken back.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -9,18 +11,16 @@ use axum::{
 };
 use maud::{Markup, html};
 
-use super::detail::Detail;
+use super::{confirm, detail::Detail};
 use crate::{
     api::{
         ApiError, ApiState,
         actor::Actor,
         bosun::command::{CommandBody, give},
-        query::Query,
         ui::{
             Failure,
             form::{FormKey, Submitted},
-            page::{Page, Place, Theme},
-            part, words,
+            words,
         },
     },
     db::{self, session::Session},
@@ -34,7 +34,7 @@ use crate::{
 pub fn router() -> Router<ApiState> {
     Router::new()
         .route("/ui/sessions/{id}/commands", post(order))
-        .route("/ui/sessions/{id}/confirm/{kind}", get(confirm))
+        .route("/ui/sessions/{id}/confirm/{kind}", get(confirm::page))
 }
 
 /// A command's name.
@@ -55,9 +55,10 @@ pub fn name(kind: CommandKind) -> &'static str {
 }
 
 /// The commands that these pages give.
-fn kind_of(text: &str) -> Result<CommandKind, ApiError> {
-    let known = [CommandKind::Pause, CommandKind::Resume, CommandKind::Cancel, CommandKind::Retry];
-    let found = known.into_iter().find(|kind| name(*kind) == text);
+pub(super) fn kind_of(text: &str) -> Result<CommandKind, ApiError> {
+    use CommandKind::{Approve, Cancel, Pass, Pause, Resume, Retry, Set, Skip};
+    let found =
+        [Pause, Resume, Approve, Retry, Pass, Skip, Set, Cancel].into_iter().find(|kind| name(*kind) == text);
     found.ok_or_else(|| ApiError::bad_request(format!("'{text}' is no command of this page")))
 }
 
@@ -72,6 +73,10 @@ pub fn said(text: &str) -> Option<&'static str> {
             Some("Asked to cancel: nothing new is disturbed, and what was switched off is brought up.")
         }
         "retry" => Some("The failed nodes are on their way again."),
+        "approve" => Some("Approved: the next wave passes as soon as a worker sees it."),
+        "pass" => Some("They count as through that step; nothing was done to them."),
+        "skip" => Some("Asked to leave them out: they go no further in this session."),
+        "set" => Some("The plan of this session is changed as soon as a worker sees it."),
         _ => None,
     }
 }
@@ -83,10 +88,14 @@ pub fn buttons(detail: &Detail, key: &FormKey) -> Markup {
     let moves = waits || session.state == SessionState::Running;
     let failed = detail.failures.iter().map(|group| group.count).sum::<i64>();
     let may_retry = failed > 0 && (moves || session.state == SessionState::Ended);
+    let asks_approval = detail.plan.as_ref().is_some_and(|plan| plan.gates.approve_between_waves);
     let confirm = |kind| format!("/ui/sessions/{}/confirm/{}", session.id, name(kind));
     html! {
         @if !detail.is_deleted {
             div.actions {
+                @if session.state == SessionState::Halted && asks_approval {
+                    a #approve .button.solid href=(confirm(CommandKind::Approve)) { "Approve…" }
+                }
                 @if session.state == SessionState::Running {
                     (at_once(session, CommandKind::Pause, "Pause", key))
                 }
@@ -99,7 +108,13 @@ pub fn buttons(detail: &Detail, key: &FormKey) -> Markup {
                 @if may_retry {
                     a #retry .button href=(confirm(CommandKind::Retry)) { "Retry " (words::number(failed)) " failed…" }
                 }
-                @if moves { a.button.danger href=(confirm(CommandKind::Cancel)) { "Cancel…" } }
+                @if moves && detail.plan.is_some() {
+                    a #set .button href=(confirm(CommandKind::Set)) { "Set…" }
+                    a #skip .button href=(confirm(CommandKind::Skip)) { "Skip nodes…" }
+                }
+                @if moves || session.state == SessionState::Waiting {
+                    a.button.danger href=(confirm(CommandKind::Cancel)) { "Cancel…" }
+                }
             }
         }
     }
@@ -111,106 +126,6 @@ fn at_once(session: &Session, kind: CommandKind, label: &str, key: &FormKey) -> 
             (key.field())
             button type="submit" name="kind" value=(name(kind)) { (label) }
         }
-    }
-}
-
-async fn confirm(
-    State(state): State<ApiState>,
-    Path((id, kind)): Path<(i64, String)>,
-    theme: Theme,
-    key: FormKey,
-    query: Query,
-) -> Result<Page, Failure> {
-    let kind = kind_of(&kind)?;
-    let step = query.text("step").filter(|step| !step.is_empty());
-    let mut conn = db::acquire(&state.pool).await?;
-    let session = db::session::get_by_id(&mut conn, &SessionId(id)).await?;
-    let failures = db::result::failures(&mut conn, &session.id, 1).await?;
-    let of_step = |name: &str| step.is_none_or(|step| step == name);
-    let failed: i64 = failures.iter().filter(|group| of_step(&group.step)).map(|group| group.count).sum();
-    let (title, meaning) = match kind {
-        CommandKind::Cancel => ("Cancel", cancel_means()),
-        CommandKind::Retry => ("Retry", retry_means(&session, failed, step)),
-        CommandKind::Resume => ("Resume", resume_means(&session)),
-        _ => ("Pause", html! { p { "Nothing new is disturbed; nodes that are on their way are finished." } }),
-    };
-    let is_final = kind == CommandKind::Cancel;
-    let body = html! {
-        nav.crumbs aria-label="Breadcrumb" {
-            a href="/ui/sessions" { "Sessions" } a href=(format!("/ui/sessions/{id}")) { (session.new.name) }
-        }
-        section.card.narrow {
-            h1 { (title) " " (session.new.name) "?" }
-            (meaning)
-            form.confirm action=(format!("/ui/sessions/{id}/commands")) method="post" {
-                (key.field())
-                input type="hidden" name="kind" value=(name(kind));
-                @if let Some(step) = step { input type="hidden" name="step" value=(step); }
-                div.field {
-                    label for="reason" { "Why (kept in the session's history)" }
-                    input #reason name="reason" maxlength="1000" autocomplete="off";
-                }
-                @if is_final {
-                    div.field {
-                        label {
-                            input type="checkbox" name="now" value="yes";
-                            " At once: bring nothing back. The end of the session names whom it leaves off."
-                        }
-                    }
-                    div.field {
-                        label for="confirmed" { "To confirm, type the session's name: " code { (session.new.name) } }
-                        input #confirmed name="confirmed" required autocomplete="off" spellcheck="false"
-                            data-must-be=(session.new.name);
-                    }
-                }
-                div.actions {
-                    button type="submit" class=(if is_final { "danger solid" } else { "solid" }) {
-                        (title) @if kind == CommandKind::Retry { " " (words::nodes(failed)) }
-                    }
-                    a.button.quiet href=(format!("/ui/sessions/{id}")) { "Back" }
-                }
-            }
-        }
-    };
-    Ok(Page::new(format!("{title} {}", session.new.name))
-        .theme(theme)
-        .place(Place::Sessions)
-        .form_key(&key)
-        .body(body))
-}
-
-fn cancel_means() -> Markup {
-    html! {
-        p { "This cannot be taken back." }
-        ul {
-            li { "Nodes that have not been disturbed stay as they are, and are left out." }
-            li { "Nodes that were switched off are brought to the end of power on; no node is left dark." }
-            li { "What has failed stays failed; it can be retried later." }
-        }
-    }
-}
-
-fn retry_means(session: &Session, failed: i64, step: Option<&str>) -> Markup {
-    html! {
-        p { strong { (words::nodes(failed)) } " go on their way again, in this session." }
-        ul {
-            @match step {
-                Some(step) => li { "They start again at " code { (step) } "." },
-                None => li { "Each starts at the step that failed, or at the one before it that the workflow names." },
-            }
-            li { "A node whose way leads through power off " strong { "is power-cycled" } "." }
-            @if session.state == SessionState::Ended { li { "The session has ended; it is opened again." } }
-        }
-    }
-}
-
-fn resume_means(session: &Session) -> Markup {
-    html! {
-        p { "It stopped by itself, and waits for somebody to look:" }
-        p.banner.tone-halted {
-            (part::icon("halted")) span { (session.reason.as_deref().unwrap_or("no reason is known")) }
-        }
-        p { "If that is mended, or does not matter, it goes on where it stands." }
     }
 }
 
@@ -231,7 +146,7 @@ async fn order(
         .into());
     }
     drop(conn);
-    if kind == CommandKind::Cancel && form.text("confirmed") != Some(session.new.name.as_str()) {
+    if confirm::wants_the_name(kind) && form.text("confirmed") != Some(session.new.name.as_str()) {
         return Err(
             ApiError::bad_request("the name that was typed is not the session's; nothing was done").into()
         );
@@ -239,9 +154,24 @@ async fn order(
     let body = CommandBody {
         step: form.text("step").map(str::to_owned),
         reason: form.text("reason").map(|reason| reason.chars().take(1_000).collect()),
+        components: form.text("components").map(str::to_owned).into_iter().collect(),
         now: kind == CommandKind::Cancel && form.text("now").is_some(),
+        thresholds: thresholds(&form)?,
+        timeouts: form.named("timeout:").map(|(step, text)| (step.to_owned(), text.to_owned())).collect(),
         ..CommandBody::plain(kind)
     };
     give(&state, &session, body, actor).await?;
     Ok(Redirect::to(&format!("/ui/sessions/{id}?said={}", name(kind))))
+}
+
+/// What was typed into the fields of boot sets: shares in per cent.
+fn thresholds(form: &Submitted) -> Result<BTreeMap<String, u8>, ApiError> {
+    let read = |(boot_set, text): (&str, &str)| {
+        let percent = text.trim_end_matches('%').trim().parse().ok().filter(|percent| *percent <= 100);
+        let percent = percent.ok_or_else(|| {
+            ApiError::bad_request(format!("'{text}' is no share of {boot_set}: write a number from 0 to 100"))
+        })?;
+        Ok((boot_set.to_owned(), percent))
+    };
+    form.named("threshold:").map(read).collect()
 }

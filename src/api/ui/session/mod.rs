@@ -1,6 +1,7 @@
 //! Sessions: the list, one of them, and what may be asked of it.
 
 mod command;
+mod confirm;
 mod detail;
 mod list;
 mod record;

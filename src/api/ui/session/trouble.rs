@@ -37,7 +37,8 @@ pub fn failures(session: &Session, groups: &[FailureGroup], may_retry: bool) -> 
                     h3 { (document::reason(&group.reason)) " " span.dim { "in " (group.step) } }
                     span.count.bad { (words::nodes(group.count)) }
                     @if may_retry {
-                        a.button.quiet href=(retry_url(session, &group.step)) { "Retry this step…" }
+                        a.button.quiet href=(step_url(session, "retry", &group.step)) { "Retry this step…" }
+                        a.button.quiet href=(step_url(session, "pass", &group.step)) { "Let pass…" }
                     }
                 }
                 @if !group.error.is_empty() { p.said { (group.error) } }
@@ -47,9 +48,9 @@ pub fn failures(session: &Session, groups: &[FailureGroup], may_retry: bool) -> 
     }
 }
 
-fn retry_url(session: &Session, step: &str) -> String {
+fn step_url(session: &Session, command: &str, step: &str) -> String {
     let step: String = url::form_urlencoded::byte_serialize(step.as_bytes()).collect();
-    format!("/ui/sessions/{}/confirm/retry?step={step}", session.id)
+    format!("/ui/sessions/{}/confirm/{command}?step={step}", session.id)
 }
 
 /// Those who were left out before anything began.
