@@ -10,6 +10,7 @@ mod enabled;
 mod image;
 mod limit;
 mod option;
+mod ordered;
 mod outage;
 mod power_off;
 mod take_over;

@@ -1,7 +1,5 @@
 //! How components move between steps: entering, getting through, failing, being left out, being sent back.
 
-use serde_json::json;
-
 use super::{
     End, Flow,
     state::{Cell, Place, millis},
@@ -9,8 +7,7 @@ use super::{
 use crate::model::{
     Timestamp,
     effect::EffectNo,
-    event::EventKind,
-    plan::{EdgeKind, Ordinal, StepNo, UnknownPolicy},
+    plan::{Ordinal, StepNo, UnknownPolicy},
     reason::{Reason, ReasonCode},
     result::{Fact, FactKind},
     session::SessionState,
@@ -43,6 +40,9 @@ impl Flow {
         }
         if let Some(counter) = state.counter(place) {
             *counter += 1;
+        }
+        if self.components[ordinal.0 as usize].excused {
+            state.excused += i32::from(place.is_lost()) - i32::from(old.is_lost());
         }
         state.underway.set(ordinal.0 as usize, place == Place::Underway);
         if place != Place::NotReached {
@@ -172,11 +172,6 @@ impl Flow {
         self.is_barred(step) || self.is_kept_out(ordinal, step)
     }
 
-    /// Whether a barrier keeps everybody out of the step.
-    fn is_barred(&self, step: StepNo) -> bool {
-        self.topology.barriers_into[step.0 as usize].iter().any(|edge| !self.opened[*edge])
-    }
-
     fn enter(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo) {
         let at = millis(now);
         let cell = self.cell_mut(ordinal, step);
@@ -254,7 +249,7 @@ impl Flow {
     pub(super) fn skip(&mut self, now: Timestamp, ordinal: Ordinal, step: StepNo, reason: Reason) {
         self.record(ordinal, Self::fact(step, FactKind::Skipped, Some(reason.clone())));
         self.settle(now, ordinal, step, Place::Skipped);
-        self.components[ordinal.0 as usize].skipped.get_or_insert(Box::new(reason));
+        self.count_skip(ordinal, Box::new(reason));
         self.drop_rest(ordinal);
         self.check_end(now, ordinal);
     }
@@ -390,82 +385,6 @@ impl Flow {
             *self.cell_mut(ordinal, *step) = Cell { place, ..Cell::NEW };
         }
         repowers
-    }
-
-    /// Opens barriers whose steps have settled well enough, halts on one that no longer can.
-    pub(super) fn judge_barriers(&mut self, now: Timestamp) {
-        let mut hopeless = None;
-        for index in 0..self.plan.edges.len() {
-            let edge = self.plan.edges[index].clone();
-            let EdgeKind::Barrier { threshold_percent } = edge.kind else { continue };
-            if self.opened[index] {
-                continue;
-            }
-            // Only those past the gate are left in a cancelled session, and they must not stay dark.
-            let threshold_percent = if self.mode == SessionState::Cancelling { 0 } else { threshold_percent };
-            let state = &self.steps[edge.from.0 as usize];
-            let wanted = i64::from(state.targeted()) * i64::from(threshold_percent);
-            let settled = state.not_reached == 0 && state.in_flight() == 0;
-            let best = i64::from(state.targeted() - state.failed - state.skipped) * 100;
-            if settled && i64::from(state.succeeded) * 100 >= wanted {
-                self.opened[index] = true;
-                self.recheck_held = true;
-                self.out.push(super::Output::Open(index));
-                let (after, before) = (self.step_name(edge.from), self.step_name(edge.to));
-                self.note(EventKind::BarrierOpened, None, json!({ "after": after, "before": before }));
-            } else if best < wanted && hopeless.is_none() {
-                hopeless = Some(format!(
-                    "{} cannot reach {threshold_percent} % any more ({} failed, {} skipped of {}), so {} does not begin: {}",
-                    self.step_name(edge.from),
-                    state.failed,
-                    state.skipped,
-                    state.targeted(),
-                    self.step_name(edge.to),
-                    self.ways_back()
-                ));
-            }
-        }
-        self.judge_gates(hopeless);
-        let freed = std::mem::take(&mut self.gate.freed);
-        if std::mem::take(&mut self.recheck_held) {
-            self.enter_held(now);
-        } else if freed {
-            self.enter_freed(now);
-        }
-    }
-
-    /// Those held by barriers and gates try again.
-    fn enter_held(&mut self, now: Timestamp) {
-        for index in 0..self.steps.len() {
-            let step = StepNo(index as i16);
-            if self.is_barred(step) {
-                continue;
-            }
-            let held: Vec<Ordinal> = self.steps[index].held.ones().map(|one| Ordinal(one as u32)).collect();
-            for ordinal in held {
-                self.try_enter(now, ordinal, step);
-            }
-        }
-    }
-
-    /// As many of those before a gate as there are places again.
-    fn enter_freed(&mut self, now: Timestamp) {
-        for index in 0..self.steps.len() {
-            let step = StepNo(index as i16);
-            let slice = self.plan.steps[index].slice;
-            let closed = self.is_closed(self.plan.slices[slice.0 as usize].wave as usize);
-            if closed || self.is_barred(step) || !self.deed(step).disturbs {
-                continue;
-            }
-            let held = self.steps[index].held.ones().map(|one| Ordinal(one as u32));
-            let free = held.filter(|ordinal| {
-                !self.components[ordinal.0 as usize].awaited && !self.is_frozen(*ordinal, step)
-            });
-            let going: Vec<Ordinal> = free.take(self.gate.room()).collect();
-            for ordinal in going {
-                self.try_enter(now, ordinal, step);
-            }
-        }
     }
 
     pub(super) fn step_name(&self, step: StepNo) -> &str {

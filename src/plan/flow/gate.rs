@@ -231,13 +231,33 @@ impl Flow {
             return;
         }
         component.failed = Some(reason);
-        component.accepted = self.gate.accepting;
-        self.gate.waves[wave].failed += usize::from(!component.accepted);
+        component.accepted = self.gate.accepting || component.is_taken();
+        if component.accepted {
+            self.excuse(ordinal, true);
+        } else {
+            self.gate.waves[wave].failed += 1;
+        }
+    }
+
+    /// It is left out. Whoever was taken over counts against nothing, also where what still covered it then failed: the two may
+    /// have been written together, in either order.
+    pub(super) fn count_skip(&mut self, ordinal: Ordinal, reason: Box<Reason>) {
+        let wave = self.wave_of(ordinal);
+        let component = &mut self.components[ordinal.0 as usize];
+        component.skipped.get_or_insert(reason);
+        if component.is_taken() && component.failed.is_some() && !component.accepted {
+            component.accepted = true;
+            self.gate.waves[wave].failed -= 1;
+        }
+        if self.gate.accepting || self.components[ordinal.0 as usize].is_taken() {
+            self.excuse(ordinal, true);
+        }
     }
 
     /// It is sent back: its failure counts no more.
     pub(super) fn forget_failure(&mut self, ordinal: Ordinal) {
         let wave = self.wave_of(ordinal);
+        self.excuse(ordinal, false);
         let component = &mut self.components[ordinal.0 as usize];
         let accepted = std::mem::take(&mut component.accepted);
         if component.failed.take().is_some() && !accepted {

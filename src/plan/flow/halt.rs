@@ -22,10 +22,13 @@ pub(super) enum Stop {
 }
 
 impl Flow {
-    /// What failed so far does not count against the session any more.
+    /// What failed or was left out so far does not count against the session any more.
     pub(super) fn accept_failures(&mut self) {
         self.gate.accepting = true;
         for index in 0..self.components.len() {
+            if self.components[index].is_out() {
+                self.excuse(Ordinal(index as u32), true);
+            }
             let component = &mut self.components[index];
             if component.failed.is_none() || component.accepted {
                 continue;
@@ -43,8 +46,8 @@ impl Flow {
     }
 
     /// Halts a session that must not go on, and lets one go on whose cause to halt is gone.
-    pub(super) fn judge_gates(&mut self, hopeless: Option<String>) {
-        let stop = hopeless.map(|text| (Stop::Barrier, text)).or_else(|| self.stop());
+    pub(super) fn judge_gates(&mut self) {
+        let stop = self.stop();
         let kind = stop.as_ref().map(|(kind, _)| *kind);
         let known = std::mem::replace(&mut self.gate.stopped_for, kind);
         match (self.mode, stop) {
@@ -60,8 +63,11 @@ impl Flow {
         }
     }
 
-    /// Why nobody more may pass before an operator speaks, as far as waves and failures go.
-    fn stop(&self) -> Option<(Stop, String)> {
+    /// Why nobody more may pass before an operator speaks.
+    pub(super) fn stop(&self) -> Option<(Stop, String)> {
+        if let Some(text) = self.hopeless() {
+            return Some((Stop::Barrier, text));
+        }
         let gate = &self.gate;
         if gate.waves.iter().all(|wave| wave.outside == 0) {
             return None;
@@ -120,18 +126,10 @@ impl Flow {
     }
 
     /// What an operator may do about failures.
-    fn ways_on(&self) -> String {
+    pub(super) fn ways_on(&self) -> String {
         format!(
             "'bosun session retry {0}' sends those that failed back, 'bosun session resume {0}' goes on without them, \
              'bosun session cancel {0}' ends it",
-            self.name
-        )
-    }
-
-    /// The same where it cannot go on without them.
-    pub(super) fn ways_back(&self) -> String {
-        format!(
-            "'bosun session retry {0}' sends those that failed back, 'bosun session cancel {0}' ends it",
             self.name
         )
     }

@@ -16,6 +16,7 @@
 //! one in `power_on` another Off), so repeating cannot make a second edge.
 
 mod act;
+mod barrier;
 mod cancel;
 mod change;
 mod command;

@@ -177,7 +177,8 @@ impl Flow {
             return false;
         };
         let expected = component.booted_with.map(|token| &self.tokens[token as usize]);
-        millis(report.at) >= powered_on && expected == Some(&report.token)
+        // No node boots within the millisecond in which it is told to.
+        millis(report.at) > powered_on && expected == Some(&report.token)
     }
 
     pub(super) fn reported(&mut self, now: Timestamp, reports: Vec<(Ordinal, Report)>) {
@@ -225,8 +226,10 @@ impl Flow {
                 if let Some((at, _)) = state.delayed.first_key_value() {
                     consider(*at);
                 }
-                if state.calling.retry_at > millis(now) {
-                    consider(state.calling.retry_at);
+                // Those of a call per session may wait for another step's service.
+                let rests_until = self.rests_until(StepNo(index as i16));
+                if rests_until > millis(now) {
+                    consider(rests_until);
                 }
             }
             for since in [state.calling.down_since, state.looking.down_since].into_iter().flatten() {

@@ -11,7 +11,7 @@
 
 use super::{
     Flow,
-    state::{Place, millis},
+    state::{Millis, Place, millis},
 };
 use crate::model::{
     Timestamp,
@@ -84,8 +84,7 @@ impl Flow {
             return false;
         }
         let together = self.together(step);
-        let rests = |step: &StepNo| self.steps[step.0 as usize].calling.retry_at > millis(now);
-        if together.iter().any(rests) || !together.iter().all(|step| self.is_quiet_before(*step)) {
+        if self.rests_until(step) > millis(now) || !together.iter().all(|step| self.is_quiet_before(*step)) {
             return false;
         }
         let members: Vec<Ordinal> = self.steps[index].ready[0].drain(..).collect();
@@ -106,13 +105,19 @@ impl Flow {
     }
 
     /// The steps for which a call of this one speaks.
-    fn together(&self, step: StepNo) -> Vec<StepNo> {
+    pub(super) fn together(&self, step: StepNo) -> Vec<StepNo> {
         if self.steps[step.0 as usize].shape.group != Group::Session {
             return vec![step];
         }
         let declared = |step: StepNo| self.step_name(step).rsplit('/').next();
         let every = (0..).map(StepNo).take(self.plan.steps.len());
         every.filter(|other| declared(*other) == declared(step)).collect()
+    }
+
+    /// When the next call of the step may be made, as far as its service goes.
+    pub(super) fn rests_until(&self, step: StepNo) -> Millis {
+        let until = |step: &StepNo| self.steps[step.0 as usize].calling.retry_at;
+        self.together(step).iter().map(until).max().unwrap_or(0)
     }
 
     /// Whether nobody is under way in the steps that this one needs, directly or not.

@@ -186,7 +186,7 @@ impl Flow {
                     self.drop_rest(*ordinal);
                 }
                 Place::Skipped => {
-                    self.components[ordinal.0 as usize].skipped.get_or_insert_with(reason);
+                    self.count_skip(*ordinal, reason());
                     self.drop_rest(*ordinal);
                 }
                 _ => {

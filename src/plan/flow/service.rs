@@ -78,10 +78,14 @@ impl Flow {
                 }
                 let step = StepNo(index as i16);
                 let reason = Reason::new(ReasonCode::ServiceUnavailable, health.text.clone());
-                let stuck: Vec<Ordinal> =
-                    self.in_step(step).filter(|ordinal| self.may_give_up(*ordinal, step, ask)).collect();
-                for ordinal in stuck {
-                    self.fail(now, ordinal, step, reason.clone());
+                // Whoever a call would have spoken for waited for it as well.
+                let spoken_for = if ask == Ask::Call { self.together(step) } else { vec![step] };
+                for step in spoken_for {
+                    let stuck: Vec<Ordinal> =
+                        self.in_step(step).filter(|ordinal| self.may_give_up(*ordinal, step, ask)).collect();
+                    for ordinal in stuck {
+                        self.fail(now, ordinal, step, reason.clone());
+                    }
                 }
                 self.steps[index].health(ask).down_since = None;
             }

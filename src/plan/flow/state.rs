@@ -10,7 +10,7 @@ use crate::model::{
     component::Report,
     effect::{EffectNo, EffectState, RemoteRef},
     plan::{EdgeKind, Ordinal, Plan, SliceNo, StepNo},
-    reason::Reason,
+    reason::{Reason, ReasonCode},
     verb::{Decision, OpenEffect, Shape},
 };
 
@@ -55,6 +55,11 @@ impl Place {
 
     pub(super) fn is_settled(self) -> bool {
         !self.is_in_flight() && self != Self::NotReached
+    }
+
+    /// Settled, and not through.
+    pub(super) fn is_lost(self) -> bool {
+        matches!(self, Self::Failed | Self::Skipped | Self::Dropped)
     }
 }
 
@@ -143,6 +148,8 @@ pub(super) struct Component {
     pub accepted: bool,
     /// The line that said so last; kept while what is past is read.
     pub accepted_seq: i64,
+    /// That it is out counts against no barrier: an operator has accepted it, or another session took it over.
+    pub excused: bool,
     /// Where it is counted.
     pub standing: Standing,
 }
@@ -176,6 +183,11 @@ impl Component {
     /// It is to be powered on once more: what it reported since the power-on of an older run proves nothing of this one.
     pub(super) fn forget_power_on(&mut self) {
         (self.powered_on, self.booted_with) = (None, None);
+    }
+
+    /// A newer session took it over.
+    pub(super) fn is_taken(&self) -> bool {
+        self.skipped.as_ref().is_some_and(|reason| reason.code == ReasonCode::TakenOver)
     }
 
     /// It goes no further in this run.
@@ -212,6 +224,8 @@ pub(super) struct StepState {
     pub succeeded: i32,
     pub failed: i32,
     pub skipped: i32,
+    /// Of those that failed or were left out, how many are excused.
+    pub excused: i32,
     pub attempts: i32,
     /// Needs met, held by a barrier or a gate.
     pub held: FixedBitSet,
@@ -246,6 +260,7 @@ impl StepState {
             succeeded: 0,
             failed: 0,
             skipped: 0,
+            excused: 0,
             attempts: 0,
             held: FixedBitSet::with_capacity(members),
             ready: vec![VecDeque::new(); rungs],

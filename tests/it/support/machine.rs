@@ -36,6 +36,8 @@ pub struct Order {
     pub xname: String,
     pub action: String,
     pub via: String,
+    /// RFC 3339 with milliseconds, in UTC: earlier sorts before later.
+    pub at: String,
 }
 
 /// A request to one of the services.
@@ -61,9 +63,12 @@ pub fn client(url: &str, prefix: &'static [&'static str]) -> Client {
     Client::at(url, prefix).unwrap()
 }
 
-#[derive(Deserialize)]
-struct Edge {
-    power: String,
+/// A change of a node's power.
+#[derive(Debug, Deserialize)]
+pub struct Edge {
+    pub power: String,
+    /// As of an [`Order`].
+    pub at: String,
 }
 
 impl Machine {
@@ -123,9 +128,14 @@ impl Machine {
         let _: Value = self.sim.post(&["reset-counters"], &json!({})).await.unwrap();
     }
 
+    /// Real changes of power by node, oldest first.
+    pub async fn edges(&self) -> BTreeMap<String, Vec<Edge>> {
+        self.sim.get(&["edges"], &[]).await.unwrap()
+    }
+
     /// How often each node went from off to on.
     pub async fn times_on(&self) -> BTreeMap<String, usize> {
-        let edges: BTreeMap<String, Vec<Edge>> = self.sim.get(&["edges"], &[]).await.unwrap();
+        let edges = self.edges().await;
         let on = |edges: Vec<Edge>| edges.iter().filter(|edge| edge.power == "on").count();
         edges.into_iter().map(|(xname, edges)| (xname, on(edges))).collect()
     }

@@ -27,6 +27,8 @@ pub enum Order {
     Wanted(Vec<Ordinal>),
     /// Their holder gives these to the session, if it still waits for them.
     Given(Vec<Ordinal>),
+    /// A freeze covers exactly these from now on.
+    Frozen(Vec<Ordinal>),
     /// The worker is gone, and the session is parked.
     Parked,
 }
@@ -79,7 +81,9 @@ pub struct Driver {
     pub calls: Vec<(i64, &'static str, u8, Vec<Ordinal>)>,
     pub script: Script,
     tape: VecDeque<u8>,
-    wanted: Vec<Ordinal>,
+    /// Whom another session wants, and whom a freeze covers, as the flow was told.
+    pub wanted: Vec<Ordinal>,
+    pub frozen: Vec<Ordinal>,
     queue: BTreeMap<(i64, u32), Event>,
     queued: u32,
     wake: Option<i64>,
@@ -112,6 +116,7 @@ impl Driver {
             outcome: None,
             calls: Vec::new(),
             wanted: Vec::new(),
+            frozen: Vec::new(),
             queue: BTreeMap::new(),
             queued: 0,
             wake: None,
@@ -161,6 +166,10 @@ impl Driver {
             }
             if !self.past.awaited.is_empty() && self.flow.mode() == SessionState::Running {
                 self.order(Order::Given(self.past.awaited.clone()));
+                continue;
+            }
+            if !self.frozen.is_empty() && self.flow.mode() == SessionState::Running {
+                self.order(Order::Frozen(Vec::new()));
                 continue;
             }
             assert!(self.flow.rests(), "it rests with something under way: {:?}", self.flow.counters());
@@ -261,6 +270,10 @@ impl Driver {
                 self.past.awaited = awaited;
                 self.past.claimed.extend(&given);
                 Input::Granted(given.into_iter().map(|ordinal| (ordinal, None)).collect())
+            }
+            Order::Frozen(members) => {
+                self.frozen.clone_from(&members);
+                Input::Frozen(members)
             }
             Order::Parked => {
                 if self.outcome.is_none() {
@@ -369,6 +382,7 @@ impl Driver {
                     let gone = |held: &Ordinal| !ends.iter().any(|(ordinal, _)| ordinal == held);
                     self.past.claimed.retain(gone);
                     self.past.awaited.retain(gone);
+                    self.wanted.retain(gone);
                 }
                 Output::State(state, _) => self.past.state = Some(*state),
                 Output::Event(event) => self.past.approvals.extend(gates::approval(self.seq, event)),
@@ -427,11 +441,19 @@ impl Driver {
             self.world.forget_jobs();
         }
         self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
-        let outputs = self.flow.start(at(self.now));
+        let outputs = self.flow.start_with(at(self.now), self.told());
         self.carry_out(outputs, false, None);
-        let wanted: Vec<Ordinal> = std::mem::take(&mut self.wanted);
-        if !wanted.is_empty() && self.outcome.is_none() {
-            self.order(Order::Wanted(wanted));
+    }
+
+    /// What a worker that begins is told beside its memory.
+    pub fn told(&self) -> Vec<Input> {
+        let held =
+            |ordinal: &&Ordinal| self.past.claimed.contains(ordinal) || self.past.awaited.contains(ordinal);
+        let wanted: Vec<Ordinal> = self.wanted.iter().filter(held).copied().collect();
+        let frozen = Input::Frozen(self.frozen.clone());
+        match wanted.is_empty() {
+            true => vec![frozen],
+            false => vec![Input::Wanted { by: "another".to_owned(), members: wanted }, frozen],
         }
     }
 
@@ -458,7 +480,8 @@ impl Driver {
         self.epoch += 1;
         self.flow = Flow::new(self.plan.clone(), &self.past(), self.pace);
         let retry = Input::Command { command, actor: "somebody".to_owned(), reason: None };
-        let outputs = self.flow.start_with(at(self.now), [retry]);
+        let inputs = self.told().into_iter().chain([retry]);
+        let outputs = self.flow.start_with(at(self.now), inputs);
         self.carry_out(outputs, false, None);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     },
     Layout, MINUTE, SECOND, at,
     driver::{Driver, Order, Script},
-    gated,
+    gated, laws,
     world::Nature,
 };
 use crate::model::{
@@ -49,8 +49,10 @@ impl Driver {
     /// The checkpoint in which it failed last, if nobody has sent it back or accepted that since.
     fn failed_at(&self, ordinal: Ordinal) -> Option<i64> {
         let facts = self.past.facts.iter().filter(|past| past.fact.members.contains(&ordinal));
-        let (mut failed, mut of_run) = (None, 0);
+        let (mut failed, mut of_run, mut taken) = (None, 0, false);
         for past in facts {
+            // Whatever else becomes of one that another session took over is no failure of this one's.
+            taken = (taken || laws::is_taken(past)) && past.fact.kind != FactKind::SentBack;
             match past.fact.kind {
                 FactKind::Failed if of_run != past.fact.run || failed.is_none() => {
                     (failed, of_run) = (Some(past.seq), past.fact.run);
@@ -60,7 +62,7 @@ impl Driver {
             }
         }
         let accepted = |seq: i64| self.past.approvals.iter().any(|a| a.accepts_failures && a.seq >= seq);
-        failed.filter(|seq| !accepted(*seq))
+        failed.filter(|seq| !taken && !accepted(*seq))
     }
 
     /// Somebody outside is called: the gate has to be open.
@@ -162,6 +164,12 @@ impl Driver {
             assert_eq!(wave.failed, count(&failed), "failed of wave {number}");
             assert_eq!(wave.failed, read.gate.waves[number].failed, "failed of wave {number}, read again");
         }
+        for (number, step) in live.steps.iter().enumerate() {
+            let number = StepNo(number as i16);
+            let of_step = live.in_step(number).filter(|ordinal| live.components[ordinal.0 as usize].excused);
+            let excused = of_step.filter(|ordinal| live.cell(*ordinal, number).place.is_lost()).count();
+            assert_eq!(step.excused, excused as i32, "excused in {number:?}");
+        }
         let taken = live.components.iter().filter(|component| component.room != Room::None).count();
         assert_eq!(live.gate.taken, taken, "places taken");
         assert_eq!(live.gate.lost, read.gate.lost, "places lost");
@@ -169,27 +177,27 @@ impl Driver {
     }
 }
 
-fn on(count: usize) -> Vec<Nature> {
+pub fn on(count: usize) -> Vec<Nature> {
     vec![Nature { on: true, ..Nature::default() }; count]
 }
 
-fn rolling(layout: Layout, natures: Vec<Nature>, gates: Gates) -> Driver {
+pub fn rolling(layout: Layout, natures: Vec<Nature>, gates: Gates) -> Driver {
     let script = Script { natures, ..Script::default() };
     Driver::new(gated("reboot", layout, script.natures.len() as u32, gates), script)
 }
 
-fn command(driver: &mut Driver, command: Command) {
+pub fn command(driver: &mut Driver, command: Command) {
     driver.order(Order::Command(command));
     driver.drive();
 }
 
 /// Who was switched off, and when.
-fn offs(driver: &Driver) -> Vec<(i64, Vec<u32>)> {
+pub fn offs(driver: &Driver) -> Vec<(i64, Vec<u32>)> {
     let off = driver.calls.iter().filter(|call| call.1 == "power_off" && call.2 == 0);
     off.map(|call| (call.0, call.3.iter().map(|ordinal| ordinal.0).collect())).collect()
 }
 
-fn begun(driver: &Driver) -> Vec<u32> {
+pub fn begun(driver: &Driver) -> Vec<u32> {
     let mut begun: Vec<u32> = offs(driver).into_iter().flat_map(|(_, whom)| whom).collect();
     begun.sort_unstable();
     begun

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Flow, Output,
+        Flow, Input, Output,
         state::{Cell, Place, Room, millis},
     },
     BEGIN,
@@ -13,10 +13,16 @@ use crate::model::{
     effect::{Effect, EffectState},
     plan::{EdgeKind, Ordinal, Plan, StepNo},
     reason::ReasonCode,
-    result::FactKind,
+    result::{FactKind, PastFact},
     session::SessionState,
     verb::{Lost, Power, Verb},
 };
+
+/// Says that another session took over whoever it names.
+pub fn is_taken(past: &PastFact) -> bool {
+    let code = past.fact.reason.as_ref().map(|reason| reason.code);
+    past.fact.kind == FactKind::Skipped && code == Some(ReasonCode::TakenOver)
+}
 
 impl Driver {
     fn verb(&self, step: StepNo) -> &Verb {
@@ -149,13 +155,30 @@ impl Driver {
         plan.apply(&self.past.standing.settings);
         let edge = &plan.edges[edge];
         let EdgeKind::Barrier { threshold_percent } = edge.kind else { panic!("{edge:?} is no barrier") };
-        let (meant, through, unsettled) = self.ledger.tally(edge.from);
+        let (meant, through, unsettled) = self.ledger.tally(edge.from, |ordinal| self.is_excused(ordinal));
         assert_eq!(unsettled, 0, "the barrier of {edge:?} opened too early");
         let met = through * 100 >= meant * usize::from(threshold_percent);
         assert!(
             met || self.past.state == Some(SessionState::Cancelling),
             "{edge:?} opened below its threshold"
         );
+    }
+
+    /// That it is out does not count: it was taken over, or an operator accepted it.
+    fn is_excused(&self, ordinal: Ordinal) -> bool {
+        let (mut out, mut taken) = (None, false);
+        for past in self.past.facts.iter().filter(|past| past.fact.members.contains(&ordinal)) {
+            match past.fact.kind {
+                FactKind::SentBack => (out, taken) = (None, false),
+                FactKind::Failed | FactKind::Skipped => {
+                    out.get_or_insert(past.seq);
+                    taken |= is_taken(past);
+                }
+                _ => {}
+            }
+        }
+        let accepted = |out: i64| self.past.approvals.iter().any(|a| a.accepts_failures && a.seq >= out);
+        taken || out.is_some_and(accepted)
     }
 
     fn judge_call(&self, ordinal: Ordinal, step: StepNo) {
@@ -165,6 +188,10 @@ impl Driver {
         assert_eq!(entry.became.get(&step), None, "{ordinal:?} is through with {name}");
         assert!(!entry.is_out(), "{ordinal:?} is out, but {name} is called");
         assert!(self.past.claimed.contains(&ordinal), "{ordinal:?} is not held, but {name} is called");
+        assert!(
+            !self.wanted.contains(&ordinal),
+            "{ordinal:?} is wanted by another session, but {name} is called"
+        );
         assert_ne!(self.past.state, Some(SessionState::Stuck), "{name} is called by a stuck session");
         let at_once = self.past.state == Some(SessionState::Cancelling) && self.past.standing.at_once;
         assert!(!at_once, "{name} is called by a session that was cancelled at once");
@@ -176,6 +203,7 @@ impl Driver {
         if !self.is_inside(ordinal) {
             let state = self.past.state.unwrap_or(SessionState::Running);
             assert_eq!(state, SessionState::Running, "{ordinal:?} passed a closed gate at {name}");
+            assert!(!self.frozen.contains(&ordinal), "{ordinal:?} is frozen, but {name} is called");
             self.judge_gate(ordinal);
         }
         let shape = self.verb(step).shape();
@@ -227,6 +255,7 @@ impl Driver {
             assert_eq!(live.decision, read.decision, "decision of {index}");
             assert_eq!(live.is_inside(), read.is_inside(), "inside of {index}");
             assert_eq!(live.accepted, read.accepted, "failure of {index} accepted");
+            assert_eq!(live.excused, read.excused, "excuse of {index}");
             assert_eq!(live.room == Room::Kept, read.room == Room::Kept, "place of {index}");
             assert_eq!(live.is_out(), read.is_out(), "out of {index}");
             assert_eq!(live.sent_back, read.sent_back, "sent back of {index}");
@@ -237,7 +266,7 @@ impl Driver {
             assert_eq!(token(flow, live.booted_with), token(&again, read.booted_with), "token of {index}");
         }
         self.judge_tallies(flow, &again);
-        again.start(super::at(self.now));
+        again.start_with(super::at(self.now), [Input::Frozen(self.frozen.clone())]);
         for index in 0..self.plan.members.len() {
             let ordinal = Ordinal(index as u32);
             for step in flow.way(ordinal) {

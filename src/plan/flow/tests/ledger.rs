@@ -86,6 +86,12 @@ impl Ledger {
         let off = |step: &StepNo| matches!(self.plan.steps[step.0 as usize].verb, Verb::PowerOff { .. });
         let cycles = behind.iter().any(off);
         let inspects = matches!(self.plan.steps[to.0 as usize].verb, Verb::Inspect { .. });
+        let slice = self.plan.members[ordinal.0 as usize].slice;
+        let own = (0..self.plan.steps.len() as i16).map(StepNo);
+        let own = own.filter(|step| self.plan.steps[step.0 as usize].slice == slice);
+        let passed: Vec<StepNo> = own
+            .filter(|step| !behind.contains(step) && self.is_meant(ordinal, *step) == Some(false))
+            .collect();
         let entry = &mut self.entries[ordinal.0 as usize];
         let is_through = |kind: &FactKind| matches!(kind, FactKind::Succeeded | FactKind::Passed);
         entry.became.retain(|step, kind| is_through(kind) && !behind.contains(step));
@@ -98,6 +104,8 @@ impl Ledger {
             entry.decision = None;
         } else if cycles && entry.decision == Some(Decision::PowerOn) {
             entry.decision = Some(Decision::PowerCycle);
+            // What was not meant for it before is carried over like what it did.
+            entry.became.extend(passed.into_iter().map(|step| (step, FactKind::Passed)));
         }
     }
 
@@ -145,8 +153,8 @@ impl Ledger {
             .all(|edge| self.is_through(ordinal, edge.from))
     }
 
-    /// Components of the step: (for whom it is meant, through it, not settled in it).
-    pub fn tally(&self, step: StepNo) -> (usize, usize, usize) {
+    /// Components of the step but for those that are excused: (for whom it is meant, through it, not settled in it).
+    pub fn tally(&self, step: StepNo, excused: impl Fn(Ordinal) -> bool) -> (usize, usize, usize) {
         let slice = self.plan.steps[step.0 as usize].slice;
         let (mut meant, mut through, mut unsettled) = (0, 0, 0);
         for (index, member) in self.plan.members.iter().enumerate() {
@@ -155,6 +163,9 @@ impl Ledger {
                 continue;
             }
             let entry = self.entry(ordinal);
+            if entry.became.get(&step) != Some(&FactKind::Succeeded) && excused(ordinal) {
+                continue;
+            }
             meant += 1;
             match entry.became.get(&step) {
                 Some(FactKind::Succeeded) => through += 1,

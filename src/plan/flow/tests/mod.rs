@@ -1,6 +1,7 @@
 //! The flow against a model of the services: a virtual clock, nodes that boot or do not, answers that are lost, workers
 //! that are killed.
 
+mod barriers;
 mod driver;
 mod gates;
 mod inputs;

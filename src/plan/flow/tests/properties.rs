@@ -61,6 +61,7 @@ fn order() -> impl Strategy<Value = Order> {
         }),
         1 => whom().prop_map(Order::Wanted),
         1 => whom().prop_map(Order::Given),
+        1 => whom().prop_map(Order::Frozen),
         1 => Just(Order::Parked),
     ]
 }
@@ -172,6 +173,7 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
                 match order {
                     Order::Wanted(whom)
                     | Order::Given(whom)
+                    | Order::Frozen(whom)
                     | Order::Command(
                         Command::Retry { members: whom, .. }
                         | Command::Restart { members: whom, .. }

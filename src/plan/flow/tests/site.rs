@@ -2,12 +2,13 @@
 
 use super::{
     super::{Flow, Input, Output, Pace, Past},
-    Layout, SECOND, at,
-    driver::{Driver, Script},
+    Layout, MINUTE, SECOND, at,
+    driver::{Driver, Order, Script},
     plan,
     world::Nature,
 };
 use crate::model::{
+    command::Command,
     effect::EffectNo,
     plan::{Ordinal, StepNo},
     reason::ReasonCode,
@@ -161,4 +162,31 @@ fn a_call_that_was_not_taken_is_made_again_for_all_who_shared_it() {
     let outputs = flow.feed(at(4 * SECOND), Input::Answered(EffectNo(2), Err(refused)));
     assert!(outputs.contains(&Output::Over(Outcome::Failed)), "{outputs:?}");
     assert!(flow.components.iter().all(|component| component.failed.as_ref().unwrap().text == "no"));
+}
+
+/// One makes the call for both, and it is never taken: neither waits for ever, nor one after the other.
+#[test]
+fn a_call_per_session_that_is_never_taken_fails_for_everybody_it_speaks_for() {
+    let script =
+        Script { natures: vec![on(); 2], outages: vec![("command", 0, 20_000)], ..Script::default() };
+    let mut driver = Driver::new(plan("site", Layout::Two, 2), script);
+    assert_eq!(driver.drive_to_end(), Outcome::Failed);
+    assert_eq!(driver.failures(), [ReasonCode::ServiceUnavailable; 2]);
+    assert!(driver.now < 60 * MINUTE, "{}", driver.now);
+}
+
+/// Who was to make the call goes no further: somebody else makes it, when the service may be asked again.
+#[test]
+fn a_call_per_session_is_made_by_whoever_is_left() {
+    let skip = Order::Command(Command::Skip { members: vec![Ordinal(0)], steps: Vec::new() });
+    let script = Script {
+        natures: vec![on(); 2],
+        outages: vec![("command", 0, 600)],
+        orders: vec![(500, skip)],
+        ..Script::default()
+    };
+    let mut driver = Driver::new(plan("site", Layout::Two, 2), script);
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    assert_eq!((driver.flow.counts().succeeded, driver.flow.counts().skipped), (1, 1));
+    assert_eq!(driver.said("job").last(), Some(&vec![1]));
 }
