@@ -56,7 +56,7 @@ impl Reports {
 }
 
 async fn write_all(pool: db::Pool, mut queue: mpsc::Receiver<Pending>) {
-    let mut writer = Writer { pool, connection: None };
+    let mut writer = Writer { pool, connection: None, refused: 0 };
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while let Some(first) = queue.recv().await {
         batch.push(first);
@@ -77,6 +77,13 @@ async fn write_all(pool: db::Pool, mut queue: mpsc::Receiver<Pending>) {
 async fn write(writer: &mut Writer, batch: Vec<Pending>) {
     match writer.outcomes(&batch).await {
         Ok((outcomes, records)) => {
+            if writer.refused > 0 {
+                tracing::info!(
+                    refused = writer.refused,
+                    "reports are kept again; nodes repeat those that were not"
+                );
+                writer.refused = 0;
+            }
             for pending in batch {
                 let answer = match outcomes.get(&pending.xname) {
                     Some(ReportOutcome::Recorded) => records.get(&pending.xname).cloned(),
@@ -92,7 +99,11 @@ async fn write(writer: &mut Writer, batch: Vec<Pending>) {
             }
         }
         Err(error) => {
-            tracing::warn!(reports = batch.len(), "reports could not be kept: {error}");
+            // Nodes repeat their reports every few seconds: the log tells of an outage's begin and end.
+            if writer.refused == 0 {
+                tracing::warn!("reports cannot be kept, and nodes are told to come again: {error}");
+            }
+            writer.refused += batch.len();
             for pending in batch {
                 let _ = pending
                     .reply
@@ -108,6 +119,8 @@ type Outcomes = (HashMap<String, ReportOutcome>, HashMap<String, Component>);
 struct Writer {
     pool: db::Pool,
     connection: Option<db::Connection>,
+    /// Reports that could not be kept since the last one that was.
+    refused: usize,
 }
 
 impl Writer {

@@ -56,13 +56,14 @@ pub async fn time_one(conn: &mut Connection) -> Result<Option<SessionId>, DbErro
                cross join lateral unnest(f.component_ids) u(component_id)
               group by u.component_id, f.step_no),
            timed as (
-             select s.verb, extract(epoch from fact.at - greatest(fact.entered_at, called.first_at)) * 1000 as took
+             select s.verb,
+                    extract(epoch from fact.at - greatest(fact.entered_at, called.first_at))::float8 * 1000 as took_ms
                from one join fact on fact.kind = 'succeeded'
                join step s on s.session_id = one.session_id and s.step_no = fact.step_no
                left join called on called.component_id = fact.component_id and called.step_no = fact.step_no),
            kept as (
              insert into verb_time (session_id, verb, bucket, components)
-             select one.session_id, timed.verb, floor(8 * log(2, greatest(timed.took, 1)))::int2, count(*)
+             select one.session_id, timed.verb, floor(8 * ln(greatest(timed.took_ms, 1)) / ln(2::float8) + 1e-9)::int2, count(*)
                from one cross join timed group by 1, 2, 3
              on conflict (session_id, verb, bucket) do update set components = excluded.components)
          update session s set timed_at = clock_timestamp() from one where s.session_id = one.session_id

@@ -210,9 +210,11 @@ impl Hands {
     pub fn find(&mut self, flow: &Flow, effect: EffectNo) {
         let Some((step, open)) = flow.effect(effect) else { return };
         let batch = self.batch_of(flow, effect, step, &open.members);
-        let (services, fence) = (self.services.clone(), self.fence.clone());
+        let (services, fence, clock) = (self.services.clone(), self.fence.clone(), self.clock.clone());
         let (place, span) = (self.trace.effect(effect), self.span(step, Some(effect)));
         let finding = async move {
+            // What is found is held against the service's clock, so ours must not be older than the question.
+            let batch = Batch { now: clock.now(), ..batch };
             let members = batch.members();
             let call = Call { effect, rung: open.rung, members: &members, shared: batch.shared() };
             tokio::select! {

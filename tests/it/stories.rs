@@ -13,4 +13,5 @@ mod option;
 mod ordered;
 mod outage;
 mod power_off;
+mod replicas;
 mod take_over;

@@ -103,7 +103,7 @@ async fn named(
                   power_on_attempts, power_off_graceful_attempts, power_off_forceful_attempts, claimed_by,
                   stale as "stale!"
              from (select distinct unnest($1::text[]) as xname) w
-             join lateral (select * from component_record x where x.xname = w.xname) r on true
+             join lateral (select * from component_record x where x.xname = w.xname offset 0) r on true
             where ($2::text is null or session = $2) and ($3::text is null or staged_state->>'session' = $3)
               and ($4::bool is null or enabled = $4) and ($5::text is null or phase = $5)
               and ($6::text[] is null or status = any ($6)) and ($7::text is null or r.xname > $7)

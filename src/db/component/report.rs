@@ -18,6 +18,9 @@ pub enum ReportOutcome {
 /// Keeps reports, each a component's id and its token (the last one of several counts), in one statement. As in BOS a token
 /// that is not known leaves the actual artifacts and their `last_updated` alone. With `refuse_busy` BOS's rule for
 /// a single PATCH holds: an enabled component that is not stable is only believed after a power-on.
+///
+/// `offset 0` keeps the look-up by name by itself: planned while there is no component, it would else become a walk through
+/// all of them, for as long as the connection lives.
 pub async fn report(
     conn: &mut Connection,
     reports: &[(String, String)],
@@ -31,7 +34,7 @@ pub async fn report(
              select w.xname, r.component_id, w.token, r.claimed_by, t.boot_artifacts_id,
                     $3 and r.enabled and r.status <> 'stable' and r.action is distinct from 'powering_on' as refused
                from unnest($1::text[], $2::text[]) w(xname, token)
-               left join lateral (select * from component_record y where y.xname = w.xname) r on true
+               left join lateral (select * from component_record y where y.xname = w.xname offset 0) r on true
                left join lateral (select * from boot_token z where z.token = w.token) t on true),
            locked as materialized (
              select w.component_id, w.token, w.boot_artifacts_id

@@ -1,6 +1,7 @@
 //! Components: reports, patches, what is shown.
 
 use super::*;
+use sqlx::Acquire as _;
 
 use bosun::{
     db::{
@@ -185,4 +186,38 @@ async fn components_are_found_by_what_is_shown() {
     assert_eq!(list(&mut conn, &filter).await.unwrap().len(), 2);
     let configuring = ComponentFilter { phase: Some("configuring"), ..Default::default() };
     assert_eq!(list(&mut conn, &configuring).await.unwrap(), []);
+}
+
+/// A server starts before the first component is known, and its connection for reports keeps the plans that it made then.
+#[tokio::test]
+async fn reports_are_looked_up_by_key_whenever_they_were_planned() {
+    const COMPONENTS: usize = 5_000;
+    const REPORTED: usize = 50;
+    let db = database().await;
+    let mut writer = db::open_beside(&db.pool).await.unwrap();
+    let early = ["x9999c0s0b0n0".to_owned()];
+    report(&mut writer, &[said(&early[0], "t")], true).await.unwrap();
+    list(&mut writer, &ComponentFilter { xnames: Some(&early), ..ComponentFilter::default() }).await.unwrap();
+
+    let members = components(&mut *conn(&db.pool).await, COMPONENTS).await;
+    let some = members.iter().step_by(COMPONENTS / REPORTED);
+    let xnames: Vec<String> = some.map(|(_, xname)| xname.to_string()).collect();
+    let said: Vec<_> = xnames.iter().map(|xname| said(xname, "t")).collect();
+    let mut tx = writer.begin().await.unwrap();
+    let before = rows_read(&mut tx).await;
+    assert_eq!(report(&mut tx, &said, true).await.unwrap().len(), REPORTED);
+    let shown = list(&mut tx, &ComponentFilter { xnames: Some(&xnames), ..ComponentFilter::default() }).await;
+    assert_eq!(shown.unwrap().len(), REPORTED);
+    let read = rows_read(&mut tx).await - before;
+    assert!(read < 10 * REPORTED as i64, "{read} rows were read for {REPORTED} reports");
+}
+
+async fn rows_read(conn: &mut Connection) -> i64 {
+    sqlx::query_scalar(
+        "select (sum(seq_tup_read) + sum(idx_tup_fetch))::int8 from pg_stat_xact_user_tables
+          where relname in ('component', 'component_progress')",
+    )
+    .fetch_one(conn)
+    .await
+    .unwrap()
 }

@@ -78,8 +78,8 @@ async fn a_rolling_reboot_halts_at_a_bad_wave_and_is_cancelled_in_the_next() {
 
     // An operator has looked, and goes on without the two; then it is stopped in the third wave.
     dev.bosun(&["session", "resume", "rolling", "--reason", "two bad nodes"]).await.expect(0);
-    let going_off = |step: &Value| step["in_flight"].as_i64() > Some(0);
-    dev.step("rolling", "wave3/compute/power_off", going_off).await;
+    let begun_with = |step: &Value| step["attempts"].as_i64() > Some(0);
+    dev.step("rolling", "wave3/compute/power_off", begun_with).await;
     dev.bosun(&["session", "cancel", "rolling"]).await.expect(0);
     let cancelled = in_state(&dev, "rolling", "ended").await;
     assert_eq!(cancelled["outcome"], "cancelled");

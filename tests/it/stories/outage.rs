@@ -29,9 +29,9 @@ async fn everybody_left_ready(dev: &Dev) {
 /// HSM answers 503 and CFS 500 for longer than the nodes need: everything waits, and nothing is done twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn services_that_come_back_cost_time_only() {
-    let dev = Dev::start(&["--nodes=24", "--no-reporter", "--boot=5s"], &[]).await;
+    let dev = Dev::start(&["--nodes=24", "--soft-off=1200ms", "--no-reporter", "--boot=5s"], &[]).await;
     dev.begin("night", "reboot").await;
-    dev.step("night", "compute/power_off", |step| step["in_flight"].as_i64() > Some(0)).await;
+    dev.step("night", "compute/power_off", |step| step["attempts"].as_i64() > Some(0)).await;
     dev.machine.fault(json!([away("hsm", 503), away("cfs", 500)])).await;
     // Staging waits for CFS, so nobody is switched on meanwhile.
     dev.event("night", "service_down").await;

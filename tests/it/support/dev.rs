@@ -150,6 +150,12 @@ impl Dev {
         self.server = serve(&self.scratch, &self.machine, &database, dev).await;
     }
 
+    /// A `serve` beside it, on the same database and machine.
+    pub async fn replica(&self, name: &str) -> Server {
+        let line = line("serve", &self.scratch, &self.machine, &["--database-url", &self.database_url], &[]);
+        Server::start_silent(&line, self.scratch.path().join(format!("{name}.log"))).await
+    }
+
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
@@ -163,17 +169,23 @@ pub fn belongs_to(worker: i32, dev: &Dev) -> bool {
 }
 
 async fn serve(scratch: &Scratch, machine: &Machine, database: &[&str], dev: &[&str]) -> Server {
+    let line = line("dev", scratch, machine, database, dev);
+    let server = Server::start(&line, scratch.path().join("dev.log")).await;
+    machine.introduce(&server.url).await;
+    server
+}
+
+/// The command line of a role that serves this machine.
+fn line(role: &str, scratch: &Scratch, machine: &Machine, database: &[&str], more: &[&str]) -> Vec<String> {
     let url = &machine.url;
-    let mut line = vec!["dev".to_owned(), "--listen=127.0.0.1:0".to_owned()];
+    let mut line = vec![role.to_owned(), "--listen=127.0.0.1:0".to_owned()];
     for service in ["hsm", "pcs", "bss", "cfs", "ims"] {
         line.push(format!("--{service}-url={url}"));
     }
     line.push(format!("--s3-endpoint={url}/s3"));
     line.push(format!("--workflows={}", workflows(scratch)));
-    line.extend(PCS_TIMES.iter().chain(database).chain(dev).map(|word| (*word).to_owned()));
-    let server = Server::start(&line, scratch.path().join("dev.log")).await;
-    machine.introduce(&server.url).await;
-    server
+    line.extend(PCS_TIMES.iter().chain(database).chain(more).map(|word| (*word).to_owned()));
+    line
 }
 
 /// The built-in workflows with short waits.

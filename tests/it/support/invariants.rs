@@ -268,6 +268,7 @@ struct Transitions {
     transitions: Vec<Transition>,
 }
 
+#[derive(Debug)]
 struct Effect {
     verb: String,
     rung: String,
@@ -310,11 +311,12 @@ async fn acted(app: &App, sessions: &[SessionId], since: Timestamp) -> Vec<Strin
             )),
             ([], Some(effect)) => drop(effect_of.insert(&transition.id, effect)),
             (several, _) => found.push(format!(
-                "I8: transition {} ({}, {}) is the effect of {} effects",
+                "I8: transition {} ({}, {}) is the effect of {} effects; of its rung there are {:?}",
                 transition.id,
                 transition.operation,
                 transition.created,
-                several.len()
+                several.len(),
+                effects.iter().filter(|effect| effect.rung == transition.operation).collect::<Vec<_>>()
             )),
         }
     }

@@ -129,6 +129,21 @@ impl Server {
         Self { child, log, url }
     }
 
+    /// The same for one that says in its log where it serves.
+    pub async fn start_silent(arguments: &[String], log: PathBuf) -> Self {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let file = std::fs::File::create(&log).unwrap();
+        let child = command(&arguments).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut server = Self { child, log, url: String::new() };
+        server.url = until("it serves", || async {
+            let log = server.log();
+            let (_, rest) = log.split_once("bosun serves url=\"")?;
+            Some(rest.split_once('"')?.0.to_owned())
+        })
+        .await;
+        server
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub use worker::{LocalWorkers, Worker};
 
 use crate::{
-    db::{self, DbError, Pool},
+    db::{self, DbError, Pool, session::Needed},
     engine::BUDGET_SPENT,
     model::session::SessionId,
 };
@@ -50,13 +50,15 @@ pub async fn run(
     launcher.stop().await;
 }
 
+/// Sessions whose workers die at once: how often, and not before when.
+type Resting = BTreeMap<SessionId, (u32, Instant)>;
+
 struct Launcher {
     local: LocalWorkers,
     running_max: usize,
     pool: Pool,
     workers: BTreeMap<SessionId, Worker>,
-    /// Sessions whose workers die at once: how often, and not before when.
-    resting: BTreeMap<SessionId, (u32, Instant)>,
+    resting: Resting,
     launches: u64,
 }
 
@@ -67,17 +69,11 @@ impl Launcher {
         let needed = db::session::need_worker(&mut connection).await?;
         drop(connection);
         self.resting.retain(|session, _| needed.iter().any(|needed| needed.session == *session));
-        for db::session::Needed { session, budget_spent, hands_over, .. } in needed {
-            if budget_spent {
-                let mut connection = db::acquire(&self.pool).await?;
-                db::session::park(&mut connection, &session, BUDGET_SPENT).await?;
-                continue;
-            }
-            let resting = self.resting.get(&session).is_some_and(|(_, until)| *until > Instant::now());
-            let waits = self.workers.len() >= self.running_max && !hands_over;
-            if resting || self.workers.contains_key(&session) || waits {
-                continue;
-            }
+        for session in needed.iter().filter(|needed| needed.budget_spent).map(|needed| needed.session) {
+            let mut connection = db::acquire(&self.pool).await?;
+            db::session::park(&mut connection, &session, BUDGET_SPENT).await?;
+        }
+        for session in to_start(&needed, &self.workers, &self.resting, self.running_max, Instant::now()) {
             self.launches += 1;
             match self.local.start(session, self.launches) {
                 Ok(worker) => {
@@ -155,5 +151,73 @@ impl Launcher {
         }
         let stops = self.workers.values_mut().map(Worker::stop);
         futures_util::future::join_all(stops).await;
+    }
+}
+
+/// Who gets a worker now, of those that need one in the order they are served.
+fn to_start<W>(
+    needed: &[Needed],
+    workers: &BTreeMap<SessionId, W>,
+    resting: &Resting,
+    running_max: usize,
+    now: Instant,
+) -> Vec<SessionId> {
+    let mut running = workers.len();
+    let mut start = Vec::new();
+    for Needed { session, budget_spent, hands_over, .. } in needed {
+        let waits = running >= running_max && !hands_over;
+        if *budget_spent || waits || workers.contains_key(session) {
+            continue;
+        }
+        // Also while it rests: those behind it do not begin before it goes on.
+        running += 1;
+        if resting.get(session).is_none_or(|(_, until)| *until <= now) {
+            start.push(*session);
+        }
+    }
+    start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(session: i64) -> Needed {
+        Needed {
+            session: SessionId(session),
+            name: format!("s{session}"),
+            tenant: String::new(),
+            operation: "reboot".to_owned(),
+            epoch: 1,
+            last_failed_launch: 0,
+            budget_spent: false,
+            hands_over: false,
+        }
+    }
+
+    #[test]
+    fn who_rests_keeps_its_place() {
+        let now = Instant::now();
+        let waiting = [needed(1), needed(2), needed(3)];
+        let ids = |ids: &[i64]| ids.iter().copied().map(SessionId).collect::<Vec<_>>();
+        let nobody = BTreeMap::<SessionId, ()>::new();
+        assert_eq!(to_start(&waiting, &nobody, &Resting::new(), 2, now), ids(&[1, 2]));
+        let resting = Resting::from([(SessionId(1), (3, now + LIVED))]);
+        assert_eq!(to_start(&waiting, &nobody, &resting, 2, now), ids(&[2]), "3 begins behind 1");
+        let rested = Resting::from([(SessionId(1), (3, now))]);
+        assert_eq!(to_start(&waiting, &nobody, &rested, 2, now), ids(&[1, 2]));
+        let running = BTreeMap::from([(SessionId(1), ())]);
+        assert_eq!(to_start(&waiting, &running, &Resting::new(), 2, now), ids(&[2]));
+    }
+
+    #[test]
+    fn who_hands_over_does_not_wait_and_who_spent_its_budget_takes_no_place() {
+        let now = Instant::now();
+        let full = BTreeMap::from([(SessionId(9), ())]);
+        let giver = Needed { hands_over: true, ..needed(2) };
+        assert_eq!(to_start(&[needed(1), giver], &full, &Resting::new(), 1, now), [SessionId(2)]);
+        let spent = Needed { budget_spent: true, ..needed(1) };
+        let nobody = BTreeMap::<SessionId, ()>::new();
+        assert_eq!(to_start(&[spent, needed(2)], &nobody, &Resting::new(), 1, now), [SessionId(2)]);
     }
 }
