@@ -1,6 +1,8 @@
 //! The role `doctor`: looks at everything that `serve` and its workers stand on, and says what to mend. Changes nothing.
 
-use std::{process::ExitCode, time::Duration};
+mod kubernetes;
+
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,12 +11,12 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         CliError, Exit,
+        client::{Client, ClientArgs},
         output::{self, Column, Lines, ListFormat, ListOutputArgs},
     },
-    clients::{Probe, Services, kubernetes::Kubernetes},
-    config::{DoctorArgs, LauncherKind},
+    clients::{Probe, Services},
+    config::DoctorArgs,
     db::{self, DbError, health::Health},
-    engine::launcher::kubernetes::JobTemplate,
 };
 
 /// The oldest Postgres whose statements ours are.
@@ -23,8 +25,6 @@ const POSTGRES_MIN: i32 = 140_000;
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(5);
 /// Connections that have to be free: `serve`'s own, and two for each of a few workers.
 const CONNECTIONS_FREE: i64 = 30;
-/// How long Kubernetes may take to say who we are.
-const RIGHTS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +62,14 @@ fn bad(what: &str, found: impl Into<String>, mend: impl Into<String>) -> Finding
 pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let services = Services::new(&args.services.endpoints(&args.access), args.pcs.settings())
         .context("the services cannot be used as configured")?;
-    let (database, services, kubernetes) = tokio::join!(
+    let (database, server, services, kubernetes) = tokio::join!(
         look_at_database(&args.database.database_url),
+        look_at_server(&args),
         services.probe(),
-        look_at_kubernetes(&args)
+        kubernetes::look(&args)
     );
     let (mut findings, ahead) = database;
+    findings.extend(server);
     findings.extend(services.iter().map(service));
     findings.extend(services.iter().filter_map(|probe| clock_of(probe, ahead)));
     findings.extend(kubernetes);
@@ -240,77 +242,33 @@ fn clock_of(probe: &Probe, database_ahead: TimeDelta) -> Option<Finding> {
     (finding.grade != Grade::Good).then_some(finding)
 }
 
-async fn look_at_kubernetes(args: &DoctorArgs) -> Vec<Finding> {
-    if args.launcher.launcher != LauncherKind::Kubernetes {
-        return Vec::new();
-    }
-    match tokio::time::timeout(RIGHTS_TIMEOUT, kubernetes(args)).await {
-        Ok(findings) => findings,
-        Err(_) => vec![bad(
-            "kubernetes",
-            format!("no answer within {} s", RIGHTS_TIMEOUT.as_secs()),
-            "mend the way to the API server",
-        )],
-    }
+/// A bosun that serves, where somebody says where: one of another version than this program may not know what it says.
+async fn look_at_server(args: &DoctorArgs) -> Option<Finding> {
+    let url = args.url.clone()?;
+    let access = &args.access;
+    let (token_file, ca_file) = (access.token_file.clone(), access.ca_file.clone());
+    let asked = ClientArgs { url: url.clone(), token_file, ca_file, tenant: None };
+    let answer: Result<Value, CliError> = match Client::new(&asked) {
+        Ok(client) => client.get(&["healthz"], &[]).await,
+        Err(error) => Err(error),
+    };
+    Some(server(&url, answer))
 }
 
-async fn kubernetes(args: &DoctorArgs) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let template = args.launcher.worker_template.as_deref().map(std::fs::read_to_string);
-    let selector = match template {
-        Some(Ok(text)) => match JobTemplate::parse(&text) {
-            Ok(template) => {
-                findings.push(good("workers' Job", "can be used"));
-                template.selector()
-            }
-            Err(error) => {
-                findings.push(bad(
-                    "workers' Job",
-                    error.to_string(),
-                    "correct the file of --worker-template",
-                ));
-                String::new()
-            }
+fn server(url: &str, answer: Result<Value, CliError>) -> Finding {
+    const WHAT: &str = "bosun that serves";
+    let own = env!("CARGO_PKG_VERSION");
+    match answer {
+        Ok(health) => match health["version"].as_str() {
+            Some(version) if version == own => good(WHAT, format!("version {version} at {url}")),
+            other => warning(
+                WHAT,
+                format!("version {} at {url}, and this program is version {own}", other.unwrap_or("unknown")),
+                "use the program of the version that serves",
+            ),
         },
-        Some(Err(error)) => {
-            findings.push(bad(
-                "workers' Job",
-                error.to_string(),
-                "give a readable file as --worker-template",
-            ));
-            String::new()
-        }
-        None => String::new(),
-    };
-    let mend = "run this in the pod of serve, or where kubectl works";
-    let kubernetes = match Kubernetes::new(selector).await {
-        Ok(kubernetes) => kubernetes,
-        Err(error) => {
-            findings.push(bad("kubernetes", error.to_string(), mend));
-            return findings;
-        }
-    };
-    match kubernetes.version().await {
-        Ok(version) => findings.push(good("kubernetes", format!("version {version}"))),
-        Err(error) => {
-            findings.push(bad("kubernetes", error.to_string(), mend));
-            return findings;
-        }
+        Err(error) => bad(WHAT, error.to_string(), "start it, or correct BOSUN_URL"),
     }
-    match kubernetes.rights_missing().await {
-        Ok(missing) if missing.is_empty() => {
-            findings.push(good("kubernetes rights", "all that the launcher needs"))
-        }
-        Ok(missing) => findings.push(bad(
-            "kubernetes rights",
-            format!("it may not {}", missing.join(", ")),
-            "give its ServiceAccount the Role of the chart (charts/bosun/templates/role.yaml)",
-        )),
-        Err(error) => {
-            findings.push(warning("kubernetes rights", error.to_string(), "look with 'kubectl auth can-i'"))
-        }
-    }
-    findings
 }
 
 impl Grade {
@@ -365,6 +323,8 @@ fn text(args: &ListOutputArgs, findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::clients::{ClientError, Seen};
 
     use super::*;
@@ -426,6 +386,18 @@ mod tests {
         assert_eq!(clock_of(&probe(60), TimeDelta::seconds(60)), None);
         let off = clock_of(&probe(-90), TimeDelta::zero()).expect("it is told");
         assert!(off.found.starts_with("-89.5 s") && off.mend.is_some(), "{off:?}");
+    }
+
+    #[test]
+    fn a_server_of_another_version_is_told() {
+        let health = |version: &str| Ok(json!({"database": "ok", "version": version}));
+        assert_eq!(server("http://b", health(env!("CARGO_PKG_VERSION"))).grade, Grade::Good);
+        let other = server("http://b", health("9.9.9"));
+        assert!(
+            other.grade == Grade::Warning && other.found.starts_with("version 9.9.9 at http://b"),
+            "{other:?}"
+        );
+        assert_eq!(server("http://b", Err(CliError::Usage("no".to_owned()))).grade, Grade::Bad);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct DoctorArgs {
     /// How the findings are printed
     #[command(flatten)]
     pub output: cli::output::ListOutputArgs,
+    /// A bosun that serves: whether it answers, and is of this version
+    #[arg(long, env = "BOSUN_URL", value_name = "URL")]
+    pub url: Option<String>,
     /// The database
     #[command(flatten)]
     pub database: DatabaseArgs,

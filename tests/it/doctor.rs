@@ -9,6 +9,14 @@ use crate::support::{
 };
 
 async fn doctor(server: &Server, more: &[&str]) -> Done {
+    doctor_with(server, more, |_| {}).await
+}
+
+async fn doctor_with(
+    server: &Server,
+    more: &[&str],
+    adjust: impl FnOnce(&mut tokio::process::Command),
+) -> Done {
     let url = server.machine.url();
     let mut line: Vec<String> = vec!["doctor".to_owned(), format!("--database-url={}", server.database.url)];
     for service in ["hsm", "pcs", "bss", "cfs", "ims", "tapms"] {
@@ -17,7 +25,9 @@ async fn doctor(server: &Server, more: &[&str]) -> Done {
     line.push(format!("--s3-endpoint={url}/s3"));
     line.extend(more.iter().map(|word| (*word).to_owned()));
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    run(&mut command(&line)).await
+    let mut command = command(&line);
+    adjust(&mut command);
+    run(&mut command).await
 }
 
 fn found<'a>(findings: &'a Value, check: &str) -> &'a Value {
@@ -74,6 +84,40 @@ async fn what_is_broken_is_named_with_its_cure() {
     let findings = run(&mut with("postgres://127.0.0.1:1/none")).await.expect(1).json();
     assert_eq!(found(&findings, "database")["result"], "error", "{findings:#}");
     assert_eq!(found(&findings, "service pcs")["result"], "error", "one trouble hides no other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_launches_and_who_serves_is_looked_at() {
+    let server = Server::new(fast(2)).await;
+    let findings = doctor(&server, &["-o", "json", "--url", &server.url]).await.expect(0).json();
+    let serves = found(&findings, "bosun that serves");
+    assert!(
+        serves["result"] == "ok" && serves["found"].as_str().unwrap().starts_with("version "),
+        "{findings:#}"
+    );
+    for service in ["hsm", "pcs", "bss", "cfs", "ims", "tapms"] {
+        let told = found(&findings, &format!("service {service}"))["found"].as_str().unwrap();
+        assert!(told.contains("answers in") && told.contains(&server.machine.url()), "{told}");
+    }
+    // A cluster that does not answer, and a template that is none.
+    let scratch = Scratch::new();
+    let config = scratch.write(
+        "kubeconfig",
+        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],\n\
+         clusters: [{name: k, cluster: {server: 'http://127.0.0.1:1'}}],\n\
+         contexts: [{name: c, context: {cluster: k, user: u, namespace: bosun}}]}\n",
+    );
+    let template = scratch.write("job.yaml", "kind: Pod\n");
+    let words = ["--launcher=kubernetes", "--worker-template", template.to_str().unwrap(), "-o", "json"];
+    let findings = doctor_with(&server, &words, |command| {
+        command.env("KUBECONFIG", &config);
+    });
+    let findings = findings.await.expect(1).json();
+    for check in ["kubernetes", "workers' Job"] {
+        let finding = found(&findings, check);
+        assert!(finding["result"] == "error" && finding["mend"].is_string(), "{findings:#}");
+    }
+    assert_eq!(found(&findings, "service hsm")["result"], "ok", "one trouble hides no other");
 }
 
 #[tokio::test]

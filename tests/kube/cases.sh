@@ -237,3 +237,19 @@ case_8_who_waits_holds_no_pod() {
   equal "its outcome" succeeded "$(field patient outcome)"
   equal "its Jobs" 1 "$(job_count "$waits")"
 }
+
+# In serve's own pod, with its environment and its ServiceAccount: what the Role gives, and what it lacks.
+doctor_says() { { k exec deployment/bosun -c serve -- /bosun doctor -o json || true; } | jq -r ".[] | select(.check == \"$1\") | $2"; }
+lacks_rights() { [ "$(doctor_says 'kubernetes rights' .result)" = error ]; }
+case_9_the_doctor_knows_the_rights() {
+  local found
+  equal "what doctor says of the cluster" ok "$(doctor_says kubernetes .result)"
+  equal "what it says of the workers' Job" ok "$(doctor_says "workers' Job" .result)"
+  equal "what it says of rights" ok "$(doctor_says 'kubernetes rights' .result)"
+  equal "what it says of the database" ok "$(doctor_says database .result)"
+  k patch role bosun --type=json -p '[{"op": "replace", "path": "/rules/0/verbs", "value": ["create", "list"]}]' >/dev/null
+  until_true 30 "a right that was taken away is missed" lacks_rights
+  found=$(doctor_says 'kubernetes rights' .found)
+  equal "what is missing" "it may not delete jobs in $NAMESPACE" "$found"
+  k patch role bosun --type=json -p '[{"op": "replace", "path": "/rules/0/verbs", "value": ["create", "delete", "list"]}]' >/dev/null
+}

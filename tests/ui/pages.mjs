@@ -133,7 +133,7 @@ export const run = async (binary, shots, test) => {
       await settled("waves", "halted");
       await go(`/ui/sessions/${waves}`);
       await page.locator("#set").click();
-      await page.fill('[id="timeout:wave2/compute/await_boot"]', "45m");
+      await page.fill('[id="timeout:await_boot"]', "45m");
       await page.screenshot({ path: `${shots}/set.png`, fullPage: true });
       await submit().click();
       await page.waitForURL(/said=set/);

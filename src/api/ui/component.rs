@@ -101,7 +101,7 @@ fn facts(component: &Component, holder: Option<(SessionId, String)>) -> Markup {
         (fact("Last action", text(component.last_action.action.as_deref().map(words::plain).as_deref())))
         (fact("Last session", text(component.session.as_deref())))
         (fact("Configuration", text(component.desired.configuration.as_deref())))
-        (fact("Runs", html! { @match kernel {
+        (fact("Runs", html! { @match kernel.filter(|kernel| !kernel.is_empty()) {
             Some(kernel) => code.clip title=(kernel) { (kernel) },
             None => span.dim { "not reported since its last power action" },
         } }))

@@ -16,6 +16,9 @@ use crate::{
 
 const BOX_WIDTH: i32 = 174;
 const BOX_HEIGHT: i32 = 66;
+/// Longest name that fits beside the sign in any font; a longer one is drawn as wide as there is room.
+const NAME_CHARS: usize = 17;
+const NAME_WIDTH: i32 = BOX_WIDTH - 12 - 34;
 const GAP_X: i32 = 26;
 const GAP_Y: i32 = 16;
 /// Above the boxes of a lane, for its name.
@@ -171,12 +174,16 @@ fn vertex((x, y): (i32, i32), name: &str, row: Option<&StepRow>, session: Sessio
                 " not reached"
             }
             rect.box width=(BOX_WIDTH) height=(BOX_HEIGHT) rx="8" {}
-            text.step-name x="12" y="22" { (words::plain(short)) }
+            text.step-name x="12" y="22" textLength=[is_long(short).then_some(NAME_WIDTH)] lengthAdjust="spacingAndGlyphs" {
+                (words::plain(short))
+            }
             g transform=(format!("translate({} 9)", BOX_WIDTH - 26)) { (part::icon(state)) }
             text.step-count x="12" y="41" {
                 (words::number(settled)) " / " (words::number(targeted))
-                @if counters.in_flight > 0 { tspan.dim { "  " (words::number(counters.in_flight)) " in" } }
-                @if counters.failed > 0 { tspan.bad { "  " (words::number(counters.failed)) " failed" } }
+                @if counters.in_flight > 0 {
+                    tspan.dim { " · " (words::number(counters.in_flight)) (if targeted < 1_000 { " in flight" } else { " in" }) }
+                }
+                @if counters.failed > 0 { tspan.bad { " · " (words::number(counters.failed)) " failed" } }
             }
             rect.bar-bed x="12" y="50" width=(track) height="6" rx="3" {}
             @for (class, at, width) in placed {
@@ -184,6 +191,11 @@ fn vertex((x, y): (i32, i32), name: &str, row: Option<&StepRow>, session: Sessio
             }
         }
     }
+}
+
+/// Whether a name would reach the sign beside it in a wide font.
+fn is_long(name: &str) -> bool {
+    name.chars().count() > NAME_CHARS
 }
 
 fn index(number: i16) -> usize {

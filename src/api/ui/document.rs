@@ -39,14 +39,23 @@ pub fn router() -> Router<ApiState> {
 
 fn page(name: &str, theme: Theme) -> Result<Page, Failure> {
     let found = DOCUMENTS.iter().zip(PAGES.iter()).find(|((known, _, _), _)| *known == name);
-    let ((_, title, _), text) = found.ok_or(ApiError::UnknownPath)?;
+    let ((_, title, source), text) = found.ok_or(ApiError::UnknownPath)?;
     let body = html! {
         nav.sections aria-label="Documents" {
             @for (other, title, _) in DOCUMENTS {
                 a href=(format!("/ui/documents/{other}")) aria-current=[(other == name).then_some("page")] { (title) }
             }
         }
-        article.card.document { (PreEscaped(text)) }
+        div.documents {
+            article.card.document { (PreEscaped(text)) }
+            @let titles: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+            @if titles.len() > 1 {
+                nav.contents aria-label="On this page" {
+                    h2 { "On this page" }
+                    ol { @for title in titles { li { a href=(format!("#{}", slug(title))) { (title) } } } }
+                }
+            }
+        }
     };
     Ok(Page::new(*title).theme(theme).place(Place::Documents).body(body))
 }
@@ -60,6 +69,10 @@ pub fn reason(code: &str) -> Markup {
 fn to_html(text: &str) -> String {
     let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).collect();
     for at in 1..events.len() {
+        // What begins with a bold word in a line of its own is shown so: meaning, cause, next step, console.
+        if matches!(&events[at], Event::Start(Tag::Strong)) && matches!(&events[at - 1], Event::SoftBreak) {
+            events[at - 1] = Event::HardBreak;
+        }
         let title = match &events[at] {
             Event::Text(title) => slug(title),
             _ => continue,

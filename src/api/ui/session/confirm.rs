@@ -227,6 +227,19 @@ fn from_step(plan: &Plan) -> Markup {
     }
 }
 
+/// The steps by their names; where there are several boot sets or waves, by what all of them call them.
+fn timed(plan: &Plan) -> Vec<(&str, String)> {
+    let mut timed: Vec<(&str, String)> = Vec::new();
+    for step in &plan.steps {
+        let stem = step.name.rsplit_once('/').map_or(step.name.as_str(), |(_, stem)| stem);
+        let name = if plan.slices.len() > 1 { stem } else { &step.name };
+        if !timed.iter().any(|(known, _)| *known == name) {
+            timed.push((name, humantime::format_duration(step.timeout).to_string()));
+        }
+    }
+    timed
+}
+
 /// Thresholds where something waits for a share of a boot set, and every step's time.
 fn settings(plan: &Plan) -> Markup {
     let mut shares: Vec<(&str, u8)> = Vec::new();
@@ -254,11 +267,11 @@ fn settings(plan: &Plan) -> Markup {
         }
         fieldset {
             legend { "How long a node may be in a step, as in 90s or 30m" }
-            @for step in &plan.steps {
+            @for (name, timeout) in timed(plan) {
                 div.field.pair {
-                    label for={ "timeout:" (step.name) } { (step.name) }
-                    input id={ "timeout:" (step.name) } name={ "timeout:" (step.name) } size="12" autocomplete="off"
-                        spellcheck="false" placeholder=(humantime::format_duration(step.timeout).to_string());
+                    label for={ "timeout:" (name) } { (name) }
+                    input id={ "timeout:" (name) } name={ "timeout:" (name) } size="12" autocomplete="off"
+                        spellcheck="false" placeholder=(timeout);
                 }
             }
         }
