@@ -35,7 +35,7 @@ use crate::{
     db,
     engine::launcher::{self, LauncherSettings},
     model::options::Options,
-    plan::workflow::Workflows,
+    plan::{Mistake, workflow::Workflows},
     telemetry,
 };
 
@@ -177,7 +177,7 @@ pub async fn start(
 ) -> anyhow::Result<Serving> {
     let address = listener.local_addr().context("the listener has no address")?;
     let metrics = metrics_listener(settings.metrics_listen).await?;
-    let workflows = workflows(settings.workflows.as_deref())?;
+    let workflows = workflows(settings.workflows.as_deref(), settings.launcher.has_pods())?;
     let endpoints = settings.services.endpoints(&settings.access);
     let services = clients::Services::new(&endpoints, settings.pcs.settings())
         .context("the services cannot be used as configured")?;
@@ -301,7 +301,7 @@ impl Serving {
 }
 
 /// The built-in workflows, and those of the site.
-fn workflows(directory: Option<&Path>) -> anyhow::Result<Workflows> {
+fn workflows(directory: Option<&Path>, has_pods: bool) -> anyhow::Result<Workflows> {
     let mut texts = Vec::new();
     if let Some(directory) = directory {
         let unreadable = || format!("cannot read the workflows in {}", directory.display());
@@ -316,10 +316,13 @@ fn workflows(directory: Option<&Path>) -> anyhow::Result<Workflows> {
             }
         }
     }
-    Workflows::load(texts).map_err(|mistakes| {
+    let told = |mistakes: Vec<Mistake>| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         anyhow!("{}", lines.join("\n"))
-    })
+    };
+    let workflows = Workflows::load(texts).map_err(told)?;
+    let pods = if has_pods { Vec::new() } else { workflows.pods() };
+    if pods.is_empty() { Ok(workflows) } else { Err(told(pods)) }
 }
 
 /// This very program.

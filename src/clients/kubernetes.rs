@@ -1,4 +1,4 @@
-//! Kubernetes: the Jobs that workers run in, and their pods. The only file that knows its API.
+//! Kubernetes: the Jobs that workers run in, and their pods; and Jobs of a site's own. Nobody else knows its API.
 //!
 //! Nothing here needs more than Kubernetes 1.20. What is created goes out as it was written, not through typed objects,
 //! which would drop the fields of a newer Kubernetes without a word. Lists are paged; every call has a timeout; nothing
@@ -6,15 +6,12 @@
 
 use std::{pin::pin, time::Duration};
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::SecondsFormat;
 use futures_util::TryStreamExt as _;
-use k8s_openapi::{
-    api::{
-        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
-        batch::v1::Job as JobObject,
-        core::v1::{ContainerState, Event as EventObject, Pod as PodObject},
-    },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    batch::v1::Job as JobObject,
+    core::v1::{Event as EventObject, Pod as PodObject},
 };
 use kube::{
     Api, Client, Config,
@@ -23,6 +20,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::model::{Timestamp, session::SessionId};
+
+mod read;
+pub mod site_job;
 
 /// The label that names a worker's session by its number.
 pub const SESSION_LABEL: &str = "bosun/session";
@@ -39,8 +39,6 @@ const PAGE_SIZE: u32 = 500;
 const PAGES_MAX: usize = 40;
 /// How long one watch lasts, in seconds; then it is begun anew.
 const WATCH_SECONDS: u32 = 240;
-/// Bytes of a container's last words that are kept.
-const WORDS_BYTES_MAX: usize = 4096;
 
 /// What the launcher does: API group, resource, verb.
 const RIGHTS: [(&str, &str, &str); 5] = [
@@ -259,25 +257,17 @@ impl Kubernetes {
         // Pods first: of a Job that is made in between no pod is missed, and none is taken for an orphan.
         let pods = self.list(&self.pods, "list pods").await?;
         let jobs = self.list(&self.jobs, "list Jobs").await?;
-        Ok(Seen { jobs: jobs.iter().filter_map(job).collect(), pods: pods.iter().filter_map(pod).collect() })
+        Ok(Seen {
+            jobs: jobs.iter().filter_map(read::job).collect(),
+            pods: pods.iter().filter_map(read::pod).collect(),
+        })
     }
 
     async fn list<K>(&self, api: &Api<K>, what: &'static str) -> Result<Vec<K>, KubernetesError>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let mut params = ListParams::default().labels(&self.selector).limit(PAGE_SIZE);
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let page = answer(what, api.list(&params)).await?;
-            all.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => return Ok(all),
-            }
-        }
-        let reason = format!("there are more than {}", PAGES_MAX * PAGE_SIZE as usize);
-        Err(KubernetesError::Failed { what, reason })
+        list(api, &self.selector, what).await
     }
 
     /// Creates a Job as it is written.
@@ -345,6 +335,25 @@ impl Kubernetes {
     }
 }
 
+/// Everything that carries these labels, page by page.
+async fn list<K>(api: &Api<K>, selector: &str, what: &'static str) -> Result<Vec<K>, KubernetesError>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut params = ListParams::default().labels(selector).limit(PAGE_SIZE);
+    let mut all = Vec::new();
+    for _ in 0..PAGES_MAX {
+        let page = answer(what, api.list(&params)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(all),
+        }
+    }
+    let reason = format!("there are more than {}", PAGES_MAX * PAGE_SIZE as usize);
+    Err(KubernetesError::Failed { what, reason })
+}
+
 async fn answer<T>(
     what: &'static str,
     asked: impl Future<Output = kube::Result<T>>,
@@ -361,140 +370,5 @@ fn refused(what: &'static str, error: kube::Error) -> KubernetesError {
             KubernetesError::Refused { what, code: status.code, message: status.message }
         }
         error => KubernetesError::Failed { what, reason: error.to_string() },
-    }
-}
-
-/// None: it lacks our labels, so it is not ours.
-fn job(object: &JobObject) -> Option<Job> {
-    let (session, launch) = labels(&object.metadata)?;
-    let status = object.status.as_ref();
-    let condition = |kind: &str| {
-        let conditions = status?.conditions.as_ref()?;
-        conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True")
-    };
-    let state = if let Some(complete) = condition("Complete") {
-        JobState::Complete { at: complete.last_transition_time.as_ref().and_then(timestamp) }
-    } else if let Some(failed) = condition("Failed") {
-        JobState::Failed { at: failed.last_transition_time.as_ref().and_then(timestamp) }
-    } else {
-        JobState::Active
-    };
-    Some(Job {
-        name: object.metadata.name.clone()?,
-        session,
-        launch,
-        state,
-        deleting: object.metadata.deletion_timestamp.is_some(),
-        failed_pods: status.and_then(|status| status.failed).and_then(|n| n.try_into().ok()).unwrap_or(0),
-    })
-}
-
-fn pod(object: &PodObject) -> Option<Pod> {
-    let (session, launch) = labels(&object.metadata)?;
-    let created_at = object.metadata.creation_timestamp.as_ref().and_then(timestamp);
-    Some(Pod { name: object.metadata.name.clone()?, session, launch, created_at, state: pod_state(object) })
-}
-
-fn pod_state(object: &PodObject) -> PodState {
-    let Some(status) = &object.status else { return PodState::Waiting(String::new()) };
-    let containers = status.container_statuses.iter().flatten();
-    let state = containers.filter(|container| container.name == CONTAINER).find_map(|one| one.state.as_ref());
-    match state {
-        Some(ContainerState { terminated: Some(ended), .. }) => {
-            let mut words = ended.message.clone().unwrap_or_default();
-            let from = words.len().saturating_sub(WORDS_BYTES_MAX);
-            let from = (from..=words.len()).find(|at| words.is_char_boundary(*at)).unwrap_or(0);
-            PodState::Ended { code: ended.exit_code, words: words.split_off(from) }
-        }
-        _ if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) => PodState::Lost,
-        Some(ContainerState { running: Some(_), .. }) => PodState::Running,
-        Some(ContainerState { waiting: Some(waiting), .. }) => {
-            let texts = [waiting.reason.as_deref(), waiting.message.as_deref()];
-            PodState::Waiting(texts.into_iter().flatten().collect::<Vec<_>>().join(": "))
-        }
-        _ => {
-            let unmet = status.conditions.iter().flatten().find(|condition| condition.status == "False");
-            let texts = unmet.map(|unmet| [unmet.reason.as_deref(), unmet.message.as_deref()]);
-            PodState::Waiting(texts.into_iter().flatten().flatten().collect::<Vec<_>>().join(": "))
-        }
-    }
-}
-
-fn labels(metadata: &ObjectMeta) -> Option<(SessionId, u32)> {
-    let labels = metadata.labels.as_ref()?;
-    let session = labels.get(SESSION_LABEL)?.parse().ok()?;
-    Some((SessionId(session), labels.get(LAUNCH_LABEL)?.parse().ok()?))
-}
-
-fn timestamp(time: &Time) -> Option<Timestamp> {
-    DateTime::from_timestamp_millis(time.0.as_millisecond())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn metadata() -> Value {
-        json!({"name": "bosun-worker-7-2", "labels": {SESSION_LABEL: "7", LAUNCH_LABEL: "2"}})
-    }
-
-    fn read_pod(status: Value) -> PodState {
-        let object = json!({"metadata": metadata(), "status": status});
-        pod(&serde_json::from_value(object).expect("a pod")).expect("one of ours").state
-    }
-
-    #[test]
-    fn a_job_is_read() {
-        let read = |status: Value| {
-            let object = json!({"metadata": metadata(), "status": status});
-            job(&serde_json::from_value(object).expect("a Job")).expect("one of ours")
-        };
-        let fresh = read(json!({}));
-        assert_eq!((fresh.session, fresh.launch, fresh.state), (SessionId(7), 2, JobState::Active));
-        let ended = |kind: &str, status: &str| {
-            json!({"failed": 3, "conditions": [
-                {"type": kind, "status": status, "lastTransitionTime": "2026-11-22T14:00:00Z"}]})
-        };
-        let failed = read(ended("Failed", "True"));
-        let at = "2026-11-22T14:00:00Z".parse().ok();
-        assert_eq!((failed.state, failed.failed_pods), (JobState::Failed { at }, 3));
-        assert_eq!(read(ended("Complete", "True")).state, JobState::Complete { at });
-        assert_eq!(read(ended("Failed", "False")).state, JobState::Active);
-    }
-
-    #[test]
-    fn what_lacks_our_labels_is_not_ours() {
-        let object = json!({"metadata": {"name": "a", "labels": {SESSION_LABEL: "7", LAUNCH_LABEL: "x"}}});
-        assert_eq!(pod(&serde_json::from_value(object).expect("a pod")), None);
-    }
-
-    #[test]
-    fn only_a_container_that_was_seen_to_end_has_ended() {
-        let container = |state: Value| {
-            json!([{"name": "mesh", "state": {"terminated": {"exitCode": 1}}},
-                                             {"name": "worker", "state": state}])
-        };
-        let dead = container(json!({"terminated": {"exitCode": 137, "message": "bye"}}));
-        let ended = PodState::Ended { code: 137, words: "bye".to_owned() };
-        assert_eq!(read_pod(json!({"phase": "Failed", "containerStatuses": dead})), ended);
-        let running = container(json!({"running": {}}));
-        assert_eq!(read_pod(json!({"phase": "Running", "containerStatuses": running})), PodState::Running);
-        // A node that went away: the pod is written off, the container was running when last heard of.
-        assert_eq!(read_pod(json!({"phase": "Failed", "containerStatuses": running})), PodState::Lost);
-        assert_eq!(read_pod(json!({"phase": "Failed", "reason": "Evicted"})), PodState::Lost);
-    }
-
-    #[test]
-    fn a_pod_that_waits_says_why() {
-        let waiting =
-            json!([{"name": "worker", "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}]);
-        let state = read_pod(json!({"phase": "Pending", "containerStatuses": waiting}));
-        assert_eq!(state, PodState::Waiting("ErrImagePull: no".to_owned()));
-        let unmet =
-            json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}]);
-        let state = read_pod(json!({"phase": "Pending", "conditions": unmet}));
-        assert_eq!(state, PodState::Waiting("Unschedulable: 0/1".to_owned()));
     }
 }

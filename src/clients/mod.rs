@@ -256,6 +256,8 @@ pub struct Services {
     pub webhook: webhook::Webhook,
     /// Commands of the site's own, on this machine.
     pub commands: command::Commands,
+    /// The same as Jobs of Kubernetes.
+    pub site_jobs: kubernetes::site_job::SiteJobs,
     /// What is known of the services' own clocks.
     pub settings: ServiceSettings,
     /// How often they were asked, and how long they took.
@@ -292,6 +294,7 @@ impl Services {
             s3: s3::S3::new(&endpoints.s3, client.clone(), settings.read_timeout, tally.clone())?,
             webhook: webhook::Webhook::new(client, settings.write_timeout, tally.clone()),
             commands: command::Commands::default(),
+            site_jobs: kubernetes::site_job::SiteJobs::new(settings.write_timeout),
             settings,
             tally,
             read_timeouts,

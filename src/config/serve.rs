@@ -50,7 +50,17 @@ impl PatienceArgs {
 impl LauncherArgs {
     /// Processes of this machine, so many at once.
     pub fn local(running_max: usize) -> Self {
-        Self { launcher: LauncherKind::Local, worker_template: None, max_running_sessions: running_max }
+        Self {
+            launcher: LauncherKind::Local,
+            worker_template: None,
+            site_jobs: false,
+            max_running_sessions: running_max,
+        }
+    }
+
+    /// Whether a step of a workflow may run in a pod of its own.
+    pub fn has_pods(&self) -> bool {
+        self.site_jobs && self.launcher == LauncherKind::Kubernetes
     }
 }
 
@@ -78,6 +88,9 @@ pub struct LauncherArgs {
         required_if_eq("launcher", "kubernetes")
     )]
     pub worker_template: Option<PathBuf>,
+    /// Workers may start Jobs of their own, for steps of workflows that ask for a pod; only with Kubernetes
+    #[arg(long, env = "BOSUN_SITE_JOBS")]
+    pub site_jobs: bool,
     /// Most workers at once
     #[arg(long, env = "BOSUN_MAX_RUNNING_SESSIONS", default_value_t = 50, value_name = "N")]
     pub max_running_sessions: usize,

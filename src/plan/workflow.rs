@@ -64,6 +64,22 @@ impl Workflows {
         if mistakes.is_empty() { Ok(Self(workflows)) } else { Err(mistakes) }
     }
 
+    /// Steps that run in pods of their own: mistakes where no worker may make any.
+    pub fn pods(&self) -> Vec<Mistake> {
+        let in_pod =
+            |step: &&WorkflowStep| matches!(&step.verb, DeclaredVerb::Job(job) if job.kubernetes.is_some());
+        let of = |(operation, declared): (&String, &Declared)| {
+            let steps = declared.workflow.steps.iter().filter(in_pod);
+            let mistake = |step: &WorkflowStep| Mistake {
+                file: format!("{operation}.yaml"),
+                place: Some(format!("step {}, kubernetes", step.name)),
+                text: PODS_ARE_NONE.to_owned(),
+            };
+            steps.map(mistake).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+
     /// The workflow of an operation.
     pub fn get(&self, operation: &str) -> Option<&Declared> {
         self.0.get(operation)
@@ -81,6 +97,8 @@ pub fn embedded() -> Workflows {
 }
 
 const STEP: &str = "step";
+const PODS_ARE_NONE: &str = "no worker may start a pod of its own here: that takes '--launcher kubernetes --site-jobs' (in the \
+     chart worker.siteJobs.enabled); without 'kubernetes' the command runs where the worker runs";
 const VERBS: [&str; 10] = [
     "inspect",
     "tag_image",

@@ -5,7 +5,9 @@
 //! else: everybody failed; the end of its standard error says why.
 //!
 //! A command runs where the worker runs, and ends with it (see [`crate::clients::command`]): one that its worker does not
-//! know is lost, and is run again, so it has to be harmless to run it twice.
+//! know is lost, and is run again, so it has to be harmless to run it twice. With `kubernetes` it runs in a Job (see
+//! [`crate::clients::kubernetes::site_job`]), which outlives its worker: the next one finds it by its name. It finds the
+//! names in files then, and its log is both of its outputs.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,14 +18,15 @@ use super::{
 };
 use crate::{
     clients::{
-        Services,
+        ClientError, Services,
         command::{Command, Ended},
+        kubernetes::site_job::SiteJob,
     },
     model::{
         effect::RemoteRef,
         plan::Ordinal,
         reason::{Reason, ReasonCode},
-        site::JobStep,
+        site::{JobStep, Pod},
         verb::{Answer, Call, CallError, Member, Seen, Shared, Sight, Took},
     },
 };
@@ -33,14 +36,24 @@ const WORDS_CHARS_MAX: usize = 150;
 
 /// Starts it.
 pub(super) async fn act(step: &JobStep, at: &Services, call: &Call<'_>) -> Result<Answer, CallError> {
-    if step.kubernetes.is_some() {
-        return Err(super::rejected("jobs in Kubernetes are not served yet".to_owned()));
-    }
     let name = key(&call.shared, call.effect);
     let names = names(call.members, &call.shared);
+    let environment = environment(step, &call.shared, &name, names.len());
+    if let Some(pod) = &step.kubernetes {
+        let job = site_job(step, pod, &call.shared, environment, names);
+        return match at.site_jobs.start(&name, &job).await {
+            Ok(()) => Ok(underway(name)),
+            // It is the Job that is not taken, whomever it is for.
+            Err(ClientError::Refused { text, .. }) => {
+                let reason = Reason::new(ReasonCode::JobFailed, clean(&text));
+                Ok(Answer { rest: Took::Refused(reason), ..done() })
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
     let command = Command {
         words: step.command.clone(),
-        environment: environment(step, &call.shared, &name, names.len()),
+        environment,
         input: names.iter().map(|name| format!("{name}\n")).collect(),
         within: step.within,
     };
@@ -48,35 +61,77 @@ pub(super) async fn act(step: &JobStep, at: &Services, call: &Call<'_>) -> Resul
     Ok(underway(name))
 }
 
-/// Whether this worker runs it: if another one did, it ended with that.
-pub(super) fn find(at: &Services, call: &Call<'_>) -> Option<Answer> {
+/// Whether there is a Job of its name; whether this worker runs the command: if another one did, it ended with that.
+pub(super) async fn find(
+    step: &JobStep,
+    at: &Services,
+    call: &Call<'_>,
+) -> Result<Option<Answer>, CallError> {
     let name = key(&call.shared, call.effect);
-    at.commands.look(&name).map(|_| underway(name))
+    let Some(pod) = &step.kubernetes else { return Ok(at.commands.look(&name).map(|_| underway(name))) };
+    let names = names(call.members, &call.shared);
+    let job = site_job(step, pod, &call.shared, BTreeMap::new(), names);
+    Ok(at.site_jobs.find(&name, &job).await?.then(|| underway(name)))
 }
 
 /// How those that run stand.
-pub(super) fn observe(at: &Services, sight: &Sight<'_>) -> Vec<(Ordinal, Seen)> {
+pub(super) async fn observe(
+    step: &JobStep,
+    at: &Services,
+    sight: &Sight<'_>,
+) -> Result<Vec<(Ordinal, Seen)>, CallError> {
+    let calls: Vec<String> = sight.open.iter().map(|open| key(&sight.shared, open.effect)).collect();
+    let standing = match &step.kubernetes {
+        Some(pod) => at.site_jobs.look(sight.shared.session_id, pod, &calls, step.within).await?,
+        None => {
+            let known = |name: &String| Some((name.clone(), at.commands.look(name)?));
+            calls.iter().filter_map(known).collect()
+        }
+    };
     let mut seen = Vec::with_capacity(sight.members.len());
-    for open in sight.open {
+    for (open, call) in sight.open.iter().zip(&calls) {
         let covered: HashSet<Ordinal> = open.members.iter().copied().collect();
         let members: Vec<Member<'_>> =
             sight.members.iter().filter(|member| covered.contains(&member.ordinal)).copied().collect();
-        let verdicts = match at.commands.look(&key(&sight.shared, open.effect)) {
+        let verdicts = match standing.get(call) {
             Some(None) => vec![Seen::Pending; members.len()],
-            Some(Some(ended)) => judged(&members, &sight.shared, &ended),
-            None => vec![Seen::Busy(lost()); members.len()],
+            Some(Some(ended)) => judged(&members, &sight.shared, ended),
+            None => vec![Seen::Busy(lost(step)); members.len()],
         };
         seen.extend(members.iter().map(|member| member.ordinal).zip(verdicts));
     }
-    seen
+    Ok(seen)
+}
+
+fn site_job<'a>(
+    step: &'a JobStep,
+    pod: &'a Pod,
+    shared: &Shared<'a>,
+    environment: BTreeMap<String, String>,
+    names: Vec<String>,
+) -> SiteJob<'a> {
+    SiteJob {
+        pod,
+        command: &step.command,
+        environment,
+        names,
+        within: step.within,
+        session_id: shared.session_id,
+        session: shared.session,
+        step: shared.step,
+    }
 }
 
 fn underway(name: String) -> Answer {
     Answer { reference: Some(RemoteRef(name)), rest: Took::Underway, ..done() }
 }
 
-fn lost() -> Reason {
-    Reason::new(ReasonCode::JobFailed, "its worker stopped, and the command with it; it is run again")
+fn lost(step: &JobStep) -> Reason {
+    let why = match step.kubernetes {
+        Some(_) => "its Job is gone; it is run again",
+        None => "its worker stopped, and the command with it; it is run again",
+    };
+    Reason::new(ReasonCode::JobFailed, why)
 }
 
 /// What a job is told beside the components.

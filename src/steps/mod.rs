@@ -65,7 +65,7 @@ pub async fn find(
         Verb::PowerOff { .. } => power_off::find(verb, at, call, intended_at).await,
         Verb::PowerOn { .. } => power_on::find(verb, at, call, intended_at).await,
         Verb::Http(step) => http::find(step, at, call).await,
-        Verb::Job(_) => Ok(job::find(at, call)),
+        Verb::Job(step) => job::find(step, at, call).await,
         _ => Ok(None),
     }
 }
@@ -89,7 +89,7 @@ pub async fn observe(
         Verb::AwaitBoot {} => await_boot::observe(at, sight).await,
         Verb::AwaitConfiguration {} => await_configuration::observe(at, sight).await,
         Verb::Http(step) => http::observe(step, at, sight).await,
-        Verb::Job(_) => Ok(job::observe(at, sight)),
+        Verb::Job(step) => job::observe(step, at, sight).await,
         // Their effect is complete with the answer; there is nothing to look at.
         Verb::TagImage {} | Verb::SetBootParameters {} | Verb::StageConfiguration { .. } => Ok(Vec::new()),
     }

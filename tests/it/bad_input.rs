@@ -142,6 +142,15 @@ async fn workflows_with_typos_are_refused() {
     for said in ["reboot", "power_of", "did you mean 'power_off'", "rolling", "neds"] {
         assert!(done.err.contains(said), "{said} is not in: {}", done.err);
     }
+    // A step in a pod of its own, where there is no Kubernetes.
+    let pod = "steps:\n  - {name: check, verb: job, command: [check], kubernetes: {image: tools}}\n";
+    scratch.write("pods/checked.yaml", pod);
+    let directory = scratch.path().join("pods");
+    let more = ["--database-url", &database.url, "--workflows", directory.to_str().unwrap()];
+    let done = dev(&scratch, &more, |_| {}).await.expect(1);
+    let said = done.complaint();
+    assert!(said.contains("checked.yaml, step check, kubernetes: no worker may start a pod"), "{said}");
+    assert!(said.contains("without 'kubernetes' the command runs where the worker runs"), "{said}");
     let none = ["--database-url", &database.url, "--workflows", "/nowhere/at/all"];
     let done = dev(&scratch, &none, |_| {}).await.expect(1);
     assert!(done.complaint().contains("/nowhere/at/all"), "{done:?}");

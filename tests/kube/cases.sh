@@ -189,14 +189,14 @@ case_6_rights() {
     # shellcheck disable=SC2086
     equal "serve may $what in another namespace" no "$(may bosun $what default)"
   done
-  # Whatever else there is: what everybody may (to ask for one's own rights) is left out.
-  rights() {
-    kubectl auth can-i --list --as="system:serviceaccount:$NAMESPACE:$1" -n "$NAMESPACE" --no-headers |
-      sed 's/  */ /g' | grep -vE '^self|^ *\[/' | sort
-  }
   equal "all rights of serve" \
     "$(printf 'events [] [] [create]\njobs.batch [] [] [create delete list]\npods [] [] [list watch]')" "$(rights bosun)"
   equal "all rights of workers" "" "$(rights bosun-worker)"
+}
+# Whatever there is: what everybody may (to ask for one's own rights) is left out.
+rights() {
+  kubectl auth can-i --list --as="system:serviceaccount:$NAMESPACE:$1" -n "$NAMESPACE" --no-headers |
+    sed 's/  */ /g' | grep -vE '^self|^ *\[/' | sort
 }
 
 # Postgres dies in mid-session and comes back with its volume.
@@ -253,3 +253,61 @@ case_9_the_doctor_knows_the_rights() {
   equal "what is missing" "it may not delete jobs in $NAMESPACE" "$found"
   k patch role bosun --type=json -p '[{"op": "replace", "path": "/rules/0/verbs", "value": ["create", "delete", "list"]}]' >/dev/null
 }
+
+# A step of a site's workflow in a Job of its own: its exit code and the last line of its log decide; whoever comes after a
+# worker that died finds it by its name.
+case_9_a_sites_own_job() {
+  local limit first before id job worker call
+  helm_upgrade --set worker.siteJobs.enabled=true --set-file workflows.checked=tests/kube/workflows/checked.yaml \
+    --set-file workflows.checked_slow=tests/kube/workflows/checked_slow.yaml || fail "helm upgrade"
+  k rollout status deployment/bosun --timeout=180s >/dev/null || fail "serve does not become ready"
+  until_true 60 "serve is ready" get "$API/bosun/v1/healthz"
+  equal "all rights of workers" \
+    "$(printf 'configmaps [] [] [create]\njobs.batch [] [] [create get list]\npods [] [] [list]\npods/log [] [] [get]')" "$(rights bosun-worker)"
+
+  # Three nodes, of which the job names one as failed. Its worker dies twice while it runs: once plainly, and once as if
+  # the call's answer had never been recorded.
+  limit=$(nodes 56 58) first=$(nodes 56 56)
+  create checked "$limit" checked
+  id=$(number checked)
+  until_true 120 "its Job runs" site_job_runs "$id"
+  job=$(site_jobs "$id")
+  kill_worker "$id" KILL
+  until_true 90 "another worker took over" leases_reach checked 2
+  worker=$(worker_pid "$id")
+  kill -STOP "$worker"
+  call=$(sql "update effect set state = 'intended', remote_ref = null, answered_at = null
+                where session_id = $id and verb = 'job' returning effect_no" | head -n 1)
+  kill -KILL "$worker"
+  until_true 240 "the session ends" state_is checked ended
+  equal "its outcome" partial "$(field checked outcome)"
+  equal "Jobs of its step" "$job" "$(site_jobs "$id")"
+  equal "calls of its step" 1 "$(sql "select count(*) from effects where session_id = $id and verb = 'job'")"
+  equal "that it was found" 1 "$(sql "select count(*) from effects where session_id = $id and effect_no = $call and found_at is not null")"
+  equal "who failed, and why" "$first: no link" \
+    "$(sql "select xname || ': ' || error from failed_components where session_id = $id")"
+  equal "whom it was told" "$(tr ',' '\n' <<<"$limit" | sort)" "$(k logs "job/$job" | grep '^x' | sort)"
+  equal "who owns the names" "Job/$job" \
+    "$(k get configmap "$job" -o jsonpath='{.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name}')"
+  equal "the token in its pod" false "$(k get "job/$job" -o jsonpath='{.spec.template.spec.automountServiceAccountToken}')"
+  equal "times that the failed one was ordered off" 0 "$(times_off "$first")"
+
+  # One that refuses, one that takes too long, and one that somebody deletes: it is run again, in another Job.
+  limit=$(nodes 59 59)
+  create refused "$limit" checked
+  until_true 120 "the refused one ends" state_is refused ended
+  equal "why it failed" "exit code 3: no controller" "$(sql "select error from failed_components where session = 'refused'")"
+  create slow "$limit" checked_slow
+  until_true 120 "the slow one ends" state_is slow ended
+  equal "why it failed" "it was still running after 5s, and was killed" \
+    "$(sql "select error from failed_components where session = 'slow'")"
+  create deleted "$limit" checked
+  id=$(number deleted)
+  until_true 120 "its Job runs" site_job_runs "$id"
+  k delete job "$(site_jobs "$id")" --wait=false >/dev/null
+  until_true 120 "the one whose Job was deleted ends" state_is deleted ended
+  equal "its outcome" succeeded "$(field deleted outcome)"
+  equal "its calls" 2 "$(sql "select count(*) from effects where session_id = $id and verb = 'job'")"
+}
+site_jobs() { k get jobs -l "bosun/site-job=$1" -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'; }
+site_job_runs() { [ "$(k get pods -l "bosun/site-job=$1" -o jsonpath='{.items[*].status.phase}')" = Running ]; }

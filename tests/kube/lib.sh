@@ -35,9 +35,11 @@ equal() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; }
 # The nodes FROM to TO (from 0) as a limit.
 nodes() { get "$MACHINE/sim/nodes" | jq -r "[.[$1:$2 + 1][].xname] | join(\",\")"; }
 # times_on LIMIT: how often the nodes were switched on, one number a node.
-times_on() {
-  get "$MACHINE/sim/edges" | jq -r --arg limit "$1" \
-    '. as $edges | $limit | split(",")[] | [$edges[.][]? | select(.power == "on")] | length'
+times_on() { times "$1" on; }
+times_off() { times "$1" off; }
+times() {
+  get "$MACHINE/sim/edges" | jq -r --arg limit "$1" --arg power "$2" \
+    '. as $edges | $limit | split(",")[] | [$edges[.][]? | select(.power == $power)] | length'
 }
 
 # --- sessions

@@ -53,6 +53,8 @@ load_images() {
   # The next version, for the upgrade.
   ctr_import images tag localhost/bosun:test localhost/bosun:next >/dev/null
   postgres_image
+  # What a site's Job runs in.
+  "$KUBE_TOOLS/load-image" -u 65532 localhost/tools:test /bin/busybox /bin/busybox:/bin/sh >/dev/null
 }
 
 # Debian's server with what it links to, and a shell. It takes what the official image takes from its environment.

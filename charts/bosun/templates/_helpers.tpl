@@ -153,7 +153,7 @@ spec:
     spec:
       restartPolicy: Never
       serviceAccountName: {{ include "bosun.workerServiceAccountName" . }}
-      automountServiceAccountToken: false
+      automountServiceAccountToken: {{ .Values.worker.siteJobs.enabled }}
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ .Values.worker.terminationGracePeriodSeconds }}
       {{- with .Values.imagePullSecrets }}

@@ -87,10 +87,6 @@ pub(super) fn job(fields: &mut Fields<'_>) -> JobStep {
                 namespace: pod.optional("namespace", "the name of a namespace"),
                 service_account: pod.optional("service_account", "the name of a ServiceAccount"),
             };
-            pod.wrong(
-                "jobs in pods of their own are not there yet; without 'kubernetes' the command runs where the worker runs"
-                    .to_owned(),
-            );
             pod.end(&[]);
             read
         }),
