@@ -19,7 +19,7 @@ use super::{
     selection, stuck, summary,
     view::SessionView,
 };
-use crate::model::xname::pattern;
+use crate::model::{gate::Share, xname::pattern};
 
 /// `bosun session …`
 #[derive(Subcommand, Debug, Clone)]
@@ -190,19 +190,23 @@ pub struct SetArgs {
     /// The session
     #[command(flatten)]
     pub of: CommandArgs,
-    /// How many of a boot set must be well before what waits for it begins, as in compute=90%
-    #[arg(long, value_name = "BOOT_SET=PERCENT", value_parser = threshold)]
-    pub threshold: Vec<(String, u8)>,
+    /// How many of a boot set must be well before what waits for it begins, as in compute=90%; without a boot set, how many
+    /// of a wave
+    #[arg(long, value_name = "[BOOT_SET=]PERCENT", value_parser = threshold)]
+    pub threshold: Vec<(Option<String>, u8)>,
+    /// Halt as soon as N nodes have failed, or N% of a wave
+    #[arg(long, value_name = "N|N%")]
+    pub halt_on_failures: Option<Share>,
     /// How long a component may be in a step, as in await_boot=30m (of every boot set) or compute/await_boot=30m
     #[arg(long, value_name = "STEP=TIME", value_parser = timeout)]
     pub timeout: Vec<(String, String)>,
 }
 
-fn threshold(text: &str) -> Result<(String, u8), String> {
-    let (name, percent) = text.split_once('=').ok_or("write BOOT_SET=PERCENT, as in compute=90%")?;
+fn threshold(text: &str) -> Result<(Option<String>, u8), String> {
+    let (name, percent) = text.split_once('=').map_or((None, text), |(name, rest)| (Some(name), rest));
     let number = percent.strip_suffix('%').unwrap_or(percent).trim().parse().ok();
     let percent = number.filter(|percent| *percent <= 100).ok_or("a share is between 0% and 100%")?;
-    Ok((name.to_owned(), percent))
+    Ok((name.map(str::to_owned), percent))
 }
 
 fn timeout(text: &str) -> Result<(String, String), String> {
@@ -326,7 +330,12 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
         }
         SessionCommand::Set(args) => {
             let mut body = plain("set", args.of.reason.as_ref());
-            body["thresholds"] = json!(args.threshold.iter().cloned().collect::<BTreeMap<_, _>>());
+            let boot_set = |(name, percent): &(Option<String>, u8)| Some((name.clone()?, *percent));
+            let wave = args.threshold.iter().find(|(name, _)| name.is_none());
+            body["thresholds"] =
+                json!(args.threshold.iter().filter_map(boot_set).collect::<BTreeMap<_, _>>());
+            body["wave_threshold"] = json!(wave.map(|(_, percent)| percent));
+            body["halt_on_failures"] = json!(args.halt_on_failures);
             body["timeouts"] = json!(args.timeout.iter().cloned().collect::<BTreeMap<_, _>>());
             give(&args.of, body).await
         }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Ordinal, StepNo};
+use super::{
+    gate::Share,
+    plan::{Ordinal, StepNo},
+};
 
 /// A request, as the flow obeys it. `Components` are ordinals by then; rows keep component numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,18 +102,26 @@ pub struct Settings {
     /// Seconds that a component may be in a step, by the step's whole name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts_s: BTreeMap<String, u64>,
+    /// The session halts when so many have failed, or this share of a wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt_on_failures: Option<Share>,
+    /// Per cent of a wave that must not have failed before the next one's turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave_threshold_percent: Option<u8>,
 }
 
 impl Settings {
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.thresholds.is_empty() && self.timeouts_s.is_empty()
+        *self == Self::default()
     }
 
     /// What was changed later is what holds.
     pub fn merge(&mut self, later: &Self) {
         self.thresholds.extend(later.thresholds.iter().map(|(name, percent)| (name.clone(), *percent)));
         self.timeouts_s.extend(later.timeouts_s.iter().map(|(name, seconds)| (name.clone(), *seconds)));
+        self.halt_on_failures = later.halt_on_failures.or(self.halt_on_failures);
+        self.wave_threshold_percent = later.wave_threshold_percent.or(self.wave_threshold_percent);
     }
 }
 

@@ -43,6 +43,8 @@ pub struct RequestEntry {
     pub status: u16,
     /// How many xnames its body or query named.
     pub xnames: usize,
+    /// How long its body was.
+    pub bytes: usize,
 }
 
 /// Rules, counters and memory.
@@ -153,6 +155,7 @@ pub async fn pass(
         path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         status: 0,
         xnames: count_xnames(&body) + count_xnames(format!("={query}").as_bytes()),
+        bytes: body.len(),
     };
     let request = Request::from_parts(parts, Body::from(body));
     let (response, answered) = serve(rule, &connection, request, next).await;

@@ -24,6 +24,7 @@ use crate::{
     db::{self, command::CommandRow, session::Session},
     model::{
         command::{CommandKind, CommandRequest, Settings},
+        gate::InvalidShare,
         plan::{EdgeKind, Plan},
         session::SessionState,
         xname::{self, Xname},
@@ -47,6 +48,8 @@ const COMMAND_FIELDS: &[Field] = &[
     optional("now", &Shape::Boolean),
     optional("thresholds", &Shape::Table(&Shape::Integer { min: 0, max: 100 })),
     optional("timeouts", &Shape::Table(&some_text(63))),
+    optional("wave_threshold", &Shape::Nullable(&Shape::Integer { min: 0, max: 100 })),
+    optional("halt_on_failures", &Shape::Nullable(&some_text(31))),
 ];
 /// Longest time that a component may be given in a step.
 const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -76,6 +79,10 @@ pub struct CommandBody {
     /// Of a set: durations as people write them, by step.
     #[serde(default)]
     pub timeouts: BTreeMap<String, String>,
+    /// Of a set: which share of a wave, in per cent, must not have failed before the next one's turn.
+    pub wave_threshold: Option<u8>,
+    /// Of a set: how many may not fail, or which share of a wave.
+    pub halt_on_failures: Option<String>,
 }
 
 impl CommandBody {
@@ -91,7 +98,16 @@ impl CommandBody {
             now: false,
             thresholds: BTreeMap::new(),
             timeouts: BTreeMap::new(),
+            wave_threshold: None,
+            halt_on_failures: None,
         }
+    }
+
+    /// Whether it says what is to be changed of the plan.
+    fn sets_something(&self) -> bool {
+        !(self.thresholds.is_empty() && self.timeouts.is_empty())
+            || self.wave_threshold.is_some()
+            || self.halt_on_failures.is_some()
     }
 }
 
@@ -151,7 +167,7 @@ async fn order(
 pub async fn give(
     state: &ApiState,
     session: &Session,
-    body: CommandBody,
+    mut body: CommandBody,
     actor: Actor,
 ) -> Result<String, ApiError> {
     let name = session.new.name.as_str();
@@ -162,7 +178,7 @@ pub async fn give(
         return repeated(session, key, body.kind, &known);
     }
     may(session, &body)?;
-    let step = step_of(&mut conn, session, body.step).await?;
+    let step = step_of(&mut conn, session, body.step.take()).await?;
     Ok(match body.kind {
         CommandKind::Retry | CommandKind::Restart | CommandKind::Pass => {
             refuse_while_parked(&mut conn).await?;
@@ -187,7 +203,7 @@ pub async fn give(
         }
         kind => {
             let settings = match kind {
-                CommandKind::Set => settings(&mut conn, session, &body.thresholds, &body.timeouts).await?,
+                CommandKind::Set => settings(&mut conn, session, &body).await?,
                 _ => Settings::default(),
             };
             drop(conn);
@@ -260,8 +276,8 @@ fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
             wrong("pass needs a reason: it is all that the history will know of what was not done")
         }
         (kind, _) if body.now && kind != Cancel => wrong("'now' is for cancel only"),
-        (kind, _) if kind != Set && !(body.thresholds.is_empty() && body.timeouts.is_empty()) => {
-            wrong("thresholds and timeouts are for set only")
+        (kind, _) if kind != Set && body.sets_something() => {
+            wrong("thresholds, timeouts and what halts a session are for set only")
         }
         (Retry | Restart | Pass, SessionState::Ended) => Ok(()),
         (_, SessionState::Ended) if session.failed > 0 => no(format!(
@@ -292,13 +308,24 @@ fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
 async fn settings(
     conn: &mut db::Connection,
     session: &Session,
-    thresholds: &BTreeMap<String, u8>,
-    timeouts: &BTreeMap<String, String>,
+    body: &CommandBody,
 ) -> Result<Settings, ApiError> {
-    if thresholds.is_empty() && timeouts.is_empty() {
-        return Err(ApiError::bad_request("set needs a threshold or a timeout"));
+    if !body.sets_something() {
+        return Err(ApiError::bad_request(
+            "set needs a threshold, a timeout, or how many failures halt the session",
+        ));
     }
+    let (thresholds, timeouts) = (&body.thresholds, &body.timeouts);
+    let halt_on_failures = body.halt_on_failures.as_deref().map(str::parse).transpose();
+    let halt_on_failures =
+        halt_on_failures.map_err(|error: InvalidShare| ApiError::bad_request(error.to_string()))?;
     let plan = db::plan::outline(conn, &session.id).await?;
+    if body.wave_threshold.is_some() && plan.slices.iter().all(|slice| slice.wave == 0) {
+        return Err(ApiError::bad_request(format!(
+            "session '{}' has no waves; the threshold of a boot set is written BOOT_SET=PERCENT",
+            session.new.name
+        )));
+    }
     let standing = db::command::standing(conn, &session.id).await?.settings;
     for boot_set in thresholds.keys().filter(|boot_set| !standing.thresholds.contains_key(*boot_set)) {
         check_threshold(session, &plan, boot_set)?;
@@ -320,7 +347,12 @@ async fn settings(
         }
         timeouts_s.extend(meant.into_iter().map(|name| (name.to_owned(), timeout.as_secs())));
     }
-    Ok(Settings { thresholds: thresholds.clone(), timeouts_s })
+    Ok(Settings {
+        thresholds: thresholds.clone(),
+        timeouts_s,
+        halt_on_failures,
+        wave_threshold_percent: body.wave_threshold,
+    })
 }
 
 /// A share of a boot set can only be another one where something waits for a share of it.

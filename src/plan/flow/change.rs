@@ -6,6 +6,7 @@ use super::{Flow, because, state::Place};
 use crate::model::{
     Timestamp,
     command::Settings,
+    gate::{Gates, Share},
     plan::{EdgeKind, Ordinal, Plan, StepNo},
     reason::{Reason, ReasonCode},
     result::FactKind,
@@ -142,6 +143,27 @@ impl Flow {
                 ));
             }
         }
+        changes.extend(self.set_gates(&before.gates));
         if changes.is_empty() { "it is so already".to_owned() } else { changes.join("; ") }
+    }
+
+    /// The gates halt as the plan says now; in what that is another thing than before, in words.
+    fn set_gates(&mut self, before: &Gates) -> Vec<String> {
+        let now = &self.plan.gates;
+        let (rules, mut changes) = (&mut self.gate.rules, Vec::new());
+        if before.halt_on_failures != now.halt_on_failures {
+            rules.halt_on_failures = now.halt_on_failures;
+            let words = |share: Option<Share>| share.map_or_else(|| "never".to_owned(), |s| s.to_string());
+            let (new, old) = (words(now.halt_on_failures), words(before.halt_on_failures));
+            changes.push(format!("too many failures are {new} (was {old})"));
+        }
+        if before.wave_threshold_percent != now.wave_threshold_percent {
+            rules.wave_threshold_percent = now.wave_threshold_percent;
+            let words = |percent: Option<u8>| percent.unwrap_or(0);
+            let (new, old) = (words(now.wave_threshold_percent), words(before.wave_threshold_percent));
+            changes.push(format!("a wave needs {new} % of the one before (was {old} %)"));
+        }
+        self.recheck_held |= !changes.is_empty();
+        changes
     }
 }

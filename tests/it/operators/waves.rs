@@ -95,9 +95,8 @@ async fn a_rolling_reboot_halts_at_a_bad_wave_and_is_cancelled_in_the_next() {
     })
     .await;
     // Never more inside than there may be, as the history tells it.
-    let most: Option<i64> =
-        sqlx::query_scalar(MOST_INSIDE).bind("rolling").fetch_one(&dev.pool).await.unwrap();
-    assert!(most.unwrap() <= 6, "{most:?} were inside at once");
+    let most = dev.most_inside("rolling").await;
+    assert!(most <= 6, "{most} were inside at once");
     let approvals: Vec<(String, bool, Option<String>)> =
         sqlx::query_as("select actor, accepts_failures, reason from approvals where session = 'rolling'")
             .fetch_all(&dev.pool)
@@ -106,16 +105,6 @@ async fn a_rolling_reboot_halts_at_a_bad_wave_and_is_cancelled_in_the_next() {
     assert_eq!(approvals.len(), 1);
     assert_eq!((approvals[0].1, approvals[0].2.as_deref()), (true, Some("two bad nodes")));
 }
-
-/// From a component's first Off to its last result: how many such spans overlap.
-const MOST_INSIDE: &str = "
-  with span as (
-    select u.c, min(f.intended_at) as from_at,
-           (select max(r.at) from step_result_batch r where r.session_id = f.session_id and u.c = any (r.component_ids)) as to_at
-      from effect f join session s on s.session_id = f.session_id and s.name = $1
-      cross join lateral unnest(f.component_ids) u (c)
-     where f.verb in ('power_off', 'power_on') and f.state <> 'not_taken' group by u.c, f.session_id)
-  select max((select count(*) from span o where o.from_at <= span.from_at and o.to_at > span.from_at)) from span";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_wave_waits_for_an_approval() {

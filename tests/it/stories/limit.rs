@@ -63,9 +63,7 @@ async fn limits_and_skips() {
     dev.bosun(&["session", "show", "wrong"]).await.expect(1);
 
     // BOS's contract: what selects nobody is found out later, and `*` is a limit.
-    let mut conn = bosun::db::acquire(&dev.pool).await.unwrap();
-    bosun::db::options::patch(&mut conn, &json!({"session_limit_required": true})).await.unwrap();
-    drop(conn);
+    dev.options(&json!({"session_limit_required": true})).await;
     let v2 = crate::support::machine::client(dev.url(), &["v2"]);
     let body = |limit: &str, name: &str| json!({"template_name": "demo", "operation": "shutdown", "limit": limit, "name": name});
     let refused = v2.post::<Value>(&["sessions"], &body("", "v2-none")).await.unwrap_err();

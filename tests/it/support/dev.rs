@@ -17,6 +17,16 @@ const WAITS: [(&str, &str); 3] = [
     ("    verb: await_configuration\n", "    timeout: 4s\n"),
 ];
 
+/// From a component's first Off to its last result: how many such spans overlap.
+const MOST_INSIDE: &str = "
+  with span as (
+    select u.c, min(f.intended_at) as from_at,
+           (select max(r.at) from step_result_batch r where r.session_id = f.session_id and u.c = any (r.component_ids)) as to_at
+      from effect f join session s on s.session_id = f.session_id and s.name = $1
+      cross join lateral unnest(f.component_ids) u (c)
+     where f.verb in ('power_off', 'power_on') and f.state <> 'not_taken' group by u.c, f.session_id)
+  select max((select count(*) from span o where o.from_at <= span.from_at and o.to_at > span.from_at)) from span";
+
 pub struct Dev {
     server: Server,
     pub machine: Machine,
@@ -103,6 +113,12 @@ impl Dev {
         events.as_array().unwrap().clone()
     }
 
+    /// Changes options of BOS.
+    pub async fn options(&self, patch: &Value) {
+        let mut conn = bosun::db::acquire(&self.pool).await.unwrap();
+        bosun::db::options::patch(&mut conn, patch).await.unwrap();
+    }
+
     /// Waits until the session has an event of this kind.
     pub async fn event(&self, name: &str, kind: &str) -> Value {
         let look = || async { self.events(name).await.into_iter().find(|event| event["kind"] == kind) };
@@ -116,6 +132,13 @@ impl Dev {
             session["steps"].as_array()?.iter().find(|row| row["name"] == step && wanted(row)).cloned()
         };
         until(&format!("{step} as wanted"), look).await
+    }
+
+    /// How many were inside a session's gates at once, at most.
+    pub async fn most_inside(&self, name: &str) -> i64 {
+        let most: Option<i64> =
+            sqlx::query_scalar(MOST_INSIDE).bind(name).fetch_one(&self.pool).await.unwrap();
+        most.expect("somebody was inside")
     }
 
     /// SIGKILL for the session's worker, as soon as there is one.

@@ -46,6 +46,9 @@ pub struct Request {
     pub service: String,
     pub method: String,
     pub path: String,
+    pub status: u16,
+    pub xnames: usize,
+    pub bytes: usize,
 }
 
 impl Request {

@@ -14,7 +14,7 @@ use super::{
     world::Nature,
 };
 use crate::model::{
-    command::Command,
+    command::{Command, Settings},
     effect::{Effect, EffectState},
     event::{EventKind, NewEvent},
     gate::{Gates, Share},
@@ -67,7 +67,7 @@ impl Driver {
 
     /// Somebody outside is called: the gate has to be open.
     pub fn judge_gate(&self, ordinal: Ordinal) {
-        let gates = &self.plan.gates;
+        let gates = &self.flow.plan().gates;
         let wave = self.wave(ordinal);
         let earlier = self.past.claimed.iter().find(|other| self.wave(**other) < wave);
         assert_eq!(earlier, None, "{ordinal:?} did not wait for the wave before");
@@ -275,6 +275,27 @@ fn too_many_failures_halt_it_and_the_rest_is_not_touched() {
     command(&mut driver, Command::Resume);
     assert_eq!(driver.outcome, Some(Outcome::Partial));
     assert_eq!(driver.flow.counts().failed, 1);
+}
+
+#[test]
+fn a_halted_session_goes_on_where_more_may_fail_and_a_new_worker_knows_it() {
+    let mut natures = on(10);
+    natures[2].strange = true;
+    natures[7].strange = true;
+    let gates = Gates { halt_on_failures: Some(Share::Percent(20)), ..Gates::default() };
+    let mut driver = rolling(Layout::Waves, natures, gates);
+    driver.drive();
+    let set = |halt_on_failures, wave_threshold_percent| {
+        Command::Set(Settings { halt_on_failures, wave_threshold_percent, ..Settings::default() })
+    };
+    command(&mut driver, set(None, Some(50)));
+    assert_eq!(driver.flow.mode(), SessionState::Halted, "too many have failed all the same");
+    command(&mut driver, set(Some(Share::Percent(30)), Some(90)));
+    assert_eq!(driver.flow.gate.stopped_for, Some(Stop::Threshold), "of the first wave nobody failed");
+    driver.die();
+    command(&mut driver, set(None, Some(70)));
+    assert_eq!(driver.outcome, Some(Outcome::Partial), "nobody has to resume it");
+    assert_eq!(driver.flow.counts().failed, 2);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn order() -> impl Strategy<Value = Order> {
             // The step's number stands for its name until the plan is known.
             let timeouts_s = BTreeMap::from([(step.0.to_string(), seconds)]);
             let thresholds = BTreeMap::from([(boot_set.to_owned(), percent)]);
-            Order::Command(Command::Set(Settings { thresholds, timeouts_s }))
+            Order::Command(Command::Set(Settings { thresholds, timeouts_s, ..Settings::default() }))
         }),
         1 => whom().prop_map(Order::Wanted),
         1 => whom().prop_map(Order::Given),
