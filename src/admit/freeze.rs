@@ -42,11 +42,11 @@ impl Admit {
     pub async fn freeze(&self, request: FreezeRequest) -> Result<i64, Rejection> {
         let scope = match request.scope.as_str() {
             "" => None,
-            scope => Some((scope.to_owned(), self.select(scope).await?.components)),
+            scope => Some((scope.to_owned(), self.select("", scope).await?.components)),
         };
         let exempt = match request.exempt.as_str() {
             "" => Vec::new(),
-            exempt => self.select(exempt).await?.components,
+            exempt => self.select("", exempt).await?.components,
         };
         let new = NewFreeze {
             reason: request.reason,
@@ -59,16 +59,16 @@ impl Admit {
         Ok(db::freeze::insert(&self.pool, new).await?)
     }
 
-    /// Who of all components a selection names.
+    /// Who of all components a selection names; sessions named in it are the tenant's.
     ///
     /// # Errors
     /// What cannot be read, or names nobody.
-    pub async fn select(&self, selection: &str) -> Result<Chosen, Rejection> {
+    pub async fn select(&self, tenant: &str, selection: &str) -> Result<Chosen, Rejection> {
         let mut conn = db::acquire(&self.pool).await?;
         let known = db::component::names(&mut conn).await?;
         drop(conn);
         let all: BTreeSet<&str> = known.iter().map(|(_, name)| name.as_str()).collect();
-        let (_, meant) = self.meant("", selection, &all).await?;
+        let (_, meant) = self.meant(tenant, selection, &all).await?;
         let chosen = Chosen::of(known.iter().filter(|(_, name)| meant.contains(name)).cloned());
         match chosen.xnames.is_empty() {
             true => Err(Rejection::Invalid(format!("'{selection}' names no component that is known here"))),

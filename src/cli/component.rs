@@ -8,7 +8,7 @@ use super::{
     client::{Client, ClientArgs},
     listing,
     output::{self, Column, Lines, ListFormat, ListOutputArgs, OutputArgs},
-    quarantine,
+    quarantine, selection,
 };
 
 /// `bosun component …`
@@ -33,6 +33,9 @@ pub enum ComponentCommand {
 /// `bosun component list`
 #[derive(Args, Debug, Clone)]
 pub struct ListArgs {
+    /// Only these components, as in the limit of a session; also from a file (a word with a `/`) or stdin (`-`)
+    #[arg(long, value_name = "LIMIT")]
+    pub limit: Option<String>,
     /// Only components of this session
     #[arg(long)]
     pub session: Option<String>,
@@ -106,7 +109,13 @@ pub async fn run(command: &ComponentCommand) -> Result<Exit, CliError> {
         ComponentCommand::Release(args) => return quarantine::release(args).await,
         ComponentCommand::Quarantined(args) => return quarantine::list(args).await,
         ComponentCommand::List(args) => {
-            let filters = [("session", &args.session), ("status", &args.status), ("phase", &args.phase)];
+            let limit = args.limit.as_deref().map(selection::expand).transpose()?;
+            let filters = [
+                ("limit", &limit),
+                ("session", &args.session),
+                ("status", &args.status),
+                ("phase", &args.phase),
+            ];
             let query: Vec<_> =
                 filters.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
             let value: Value = Client::new(&args.client)?.get(&["components"], &query).await?;

@@ -85,6 +85,11 @@ impl Webhook {
     /// # Errors
     /// Each says whether the call may have been taken.
     pub async fn call(&self, message: Message<'_, impl Serialize>) -> Result<Heard, ClientError> {
+        let (method, url) = (message.method, message.url);
+        self.called(message).await.map_err(|error| named(error, method, url))
+    }
+
+    async fn called(&self, message: Message<'_, impl Serialize>) -> Result<Heard, ClientError> {
         let (heard, asked_to_wait) = self.send(Kind::Write, message).await?;
         match heard.status {
             200..300 => Ok(heard),
@@ -106,6 +111,11 @@ impl Webhook {
     /// # Errors
     /// Nothing could be learnt.
     pub async fn ask(&self, message: Message<'_, impl Serialize>) -> Result<Heard, ClientError> {
+        let (method, url) = (message.method, message.url);
+        self.asked(message).await.map_err(|error| named(error, method, url))
+    }
+
+    async fn asked(&self, message: Message<'_, impl Serialize>) -> Result<Heard, ClientError> {
         let (heard, asked_to_wait) = self.send(Kind::Read, message).await?;
         match heard.status {
             401 | 403 | 408 | 429 => {
@@ -161,6 +171,20 @@ impl Webhook {
         tracing::debug!(service = SERVICE, status, "answer");
         let document = serde_json::from_slice(&body).ok();
         Ok((Heard { status, text: said(&body), document }, asked_to_wait))
+    }
+}
+
+/// A site has many services: whoever reads that one does not answer has to know which.
+fn named(error: ClientError, method: site::Method, url: &site::Url) -> ClientError {
+    let at = |text: String| format!("{method} {url}: {text}");
+    match error {
+        ClientError::Unavailable { service, text, retry_after } => {
+            ClientError::Unavailable { service, text: at(text), retry_after }
+        }
+        ClientError::Unauthorised { service, text } => ClientError::Unauthorised { service, text: at(text) },
+        ClientError::Lost { service, text } => ClientError::Lost { service, text: at(text) },
+        ClientError::Unreadable { service, text } => ClientError::Unreadable { service, text: at(text) },
+        other => other,
     }
 }
 

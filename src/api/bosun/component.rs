@@ -22,10 +22,13 @@ use crate::{
 
 /// Most components of one page.
 const PAGE_MAX: i64 = 100_000;
+/// Longest limit in a URL, which the server reads up to 64 KiB of.
+const LIMIT_CHARS_MAX: usize = 16_384;
 /// Most sessions of one history.
 const SESSIONS_MAX: i64 = 100;
 
 const FILTERS: &[Parameter] = &[
+    parameter("limit", &text(LIMIT_CHARS_MAX), "Only these components: a limit, as of a session"),
     parameter("session", &text(127), "Only components that this session set last"),
     parameter("enabled", &Shape::Boolean, "Only components that are enabled, or are not"),
     parameter("phase", &shape::PHASE, "Only components in this phase"),
@@ -58,7 +61,15 @@ async fn list(
     tenant: Tenant,
     query: Query,
 ) -> Result<Json<Vec<Value>>, ApiError> {
-    let xnames = tenant.scope(&state, Unknown::Component).await?.narrow(None);
+    let scope = tenant.scope(&state, Unknown::Component).await?;
+    let limited = match query.checked("limit", &text(LIMIT_CHARS_MAX))?.filter(|limit| !limit.is_empty()) {
+        Some(limit) => {
+            let chosen = state.admit.select(tenant.filter().unwrap_or_default(), limit).await?;
+            Some(chosen.xnames.iter().map(ToString::to_string).collect())
+        }
+        None => None,
+    };
+    let xnames = scope.narrow(limited);
     let statuses: Option<Vec<String>> =
         query.text("status").map(|list| list.split(',').map(str::to_owned).collect());
     let filter = ComponentFilter {

@@ -77,7 +77,7 @@ async fn put(
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
     let body = read(body, &REQUEST)?;
-    let chosen = state.admit.select(&body.components).await?;
+    let chosen = state.admit.select("", &body.components).await?;
     let mut conn = db::acquire(&state.pool).await?;
     let reason = body.reason.unwrap_or_default();
     let put = db::quarantine::insert(&mut conn, &chosen.components, &reason, &actor.0).await?;
@@ -92,7 +92,7 @@ async fn release(
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
     let body = read(body, &RELEASE)?;
-    let chosen = state.admit.select(&body.components).await?;
+    let chosen = state.admit.select("", &body.components).await?;
     let mut conn = db::acquire(&state.pool).await?;
     let released = db::quarantine::release(&mut conn, &chosen.components, &actor.0).await?;
     Ok(Json::ok(json!({"message": format!("released: {released} of {}", xname::fold(&chosen.xnames))})))

@@ -1,6 +1,9 @@
 //! Where others hold what is wanted.
 
-use crate::support::dev::{Dev, count, ended};
+use crate::support::{
+    dev::{Dev, count, ended},
+    process::until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waits_holds_nothing_and_goes_when_all_are_free() {
@@ -28,4 +31,56 @@ async fn one_that_waits_holds_nothing_and_goes_when_all_are_free() {
     assert_eq!((first["state"].as_str(), count(&first, "succeeded")), (Some("ended"), 4));
     let ends = |session: &serde_json::Value, key: &str| session[key].as_str().unwrap().to_owned();
     assert!(ends(&done, "started_at") >= ends(&first, "ended_at"), "nothing began before the other was over");
+}
+
+/// Fifty operators at once want four nodes each of the same sixteen, some of them whatever it costs the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_that_race_never_have_a_node_at_the_same_time() {
+    let dev = Dev::start(&["--nodes=16"], &[]).await;
+    let submit = async |number: usize| {
+        let limit = format!("x1000c0s{}b[0-1]n[0-1]", number % 4);
+        let limit = match number % 3 {
+            // Two of one slot, and two of the next.
+            0 => format!("x1000c0s{}b1n[0-1],x1000c0s{}b0n[0-1]", number % 4, (number + 1) % 4),
+            _ => limit,
+        };
+        let conflict = ["reject", "wait", "skip", "preempt", "wait"][number % 5];
+        let operation = if number.is_multiple_of(2) { "reboot" } else { "shutdown" };
+        let name = format!("racer-{number}");
+        let line = ["session", "create", "--template", "demo", "--operation", operation, "--limit", &limit];
+        let done = dev.bosun(&[&line[..], &["--name", &name, "--on-conflict", conflict]].concat()).await;
+        assert!([0, 5].contains(&done.code), "{name}: {done:?}");
+        (conflict, done)
+    };
+    let all = futures_util::future::join_all((0..50).map(submit)).await;
+    for (conflict, done) in &all {
+        assert!(done.code == 0 || *conflict == "reject", "only who asks for it is rejected: {done:?}");
+        assert!(done.code == 0 || done.complaint().contains("holds "), "who holds them is named: {done:?}");
+    }
+    let settled = async || {
+        let open: i64 = sqlx::query_scalar("select count(*) from session where state <> 'ended'")
+            .fetch_one(&dev.pool)
+            .await
+            .unwrap();
+        (open == 0).then_some(())
+    };
+    until("all of them to end", settled).await;
+    // What was done to a node by one session lies before or behind what another did to it.
+    let mixed: Vec<(String, String, String)> = sqlx::query_as(
+        "with span as (
+           select f.session, c.xname, min(f.intended_at) as began, max(coalesce(f.settled_at, f.answered_at)) as ended
+             from effects f cross join lateral unnest(f.component_ids) u (id) join component c on c.component_id = u.id
+            where f.state <> 'not_taken' group by f.session, c.xname)
+         select a.xname, a.session, b.session from span a join span b on b.xname = a.xname and b.session > a.session
+          where a.began < b.ended and b.began < a.ended",
+    )
+    .fetch_all(&dev.pool)
+    .await
+    .unwrap();
+    assert!(mixed.is_empty(), "{mixed:?}");
+    let held: i64 = sqlx::query_scalar("select count(*) from claims").fetch_one(&dev.pool).await.unwrap();
+    assert_eq!(held, 0);
+    let worked: i64 =
+        sqlx::query_scalar("select count(distinct session) from effects").fetch_one(&dev.pool).await.unwrap();
+    assert!(worked > 4, "{worked} had their turn");
 }

@@ -124,16 +124,20 @@ async fn broken_nodes_stay_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_in_a_slot_that_is_off_are_left_out() {
-    let dev = Dev::start(&["--nodes=8", "--boot=1s"], &[]).await;
-    dev.machine.change("x1000c0s1", json!({"power": "off"})).await;
+async fn nodes_in_a_slot_or_chassis_that_is_off_are_left_out() {
+    let dev = Dev::start(&["--nodes=16", "--slots=2", "--boot=1s"], &[]).await;
+    for parent in ["x1000c0s1", "x1000c1"] {
+        dev.machine.change(parent, json!({"power": "off"})).await;
+    }
+    let plan = dev.bosun(&["plan", "--template", "demo", "--operation", "reboot"]).await.expect(0).out;
+    assert!(plan.contains("parent_off (12)"), "{plan}");
     let done = dev.session("night", "reboot", &["-o", "json"]).await.expect(0).json();
-    assert_eq!(ended(&done), (4, 0, 4));
+    assert_eq!(ended(&done), (4, 0, 12));
     let skips = dev.bosun(&["session", "skips", "night"]).await.expect(0).out;
-    assert!(skips.contains("parent_off"), "{skips}");
+    assert!(skips.contains("parent_off") && skips.contains("x1000c1"), "{skips}");
     // To switch them off nobody has to power the slot.
     let done = dev.session("off", "shutdown", &["-o", "json"]).await.expect(0).json();
-    assert_eq!(ended(&done), (8, 0, 0));
+    assert_eq!(ended(&done), (16, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

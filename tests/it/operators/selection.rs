@@ -49,6 +49,22 @@ async fn components_are_named_as_operators_name_them() {
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(count(&plan, "targeted"), 2);
 
+    // Where components are listed, too.
+    let listed = async |limit: &str, input: &str| {
+        let mut line = command(&["component", "list", "--limit", limit, "-o", "name", "--no-headers"]);
+        let line = line.env("BOSUN_URL", dev.url()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut listing = line.spawn().unwrap();
+        listing.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = listing.wait_with_output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("x1000c0s[0-1]b0n0", "").await, ["x1000c0s0b0n0", "x1000c0s1b0n0"]);
+    assert_eq!(listed("@few", "").await.len(), 3);
+    assert_eq!(listed(names, "").await, ["x1000c0s0b0n0", "x1000c0s0b0n1", "x1000c0s1b0n0"]);
+    assert_eq!(listed("-", "nid[2-3]\n").await, ["x1000c0s0b0n1", "x1000c0s0b1n0"]);
+    let nobody = dev.bosun(&["component", "list", "--limit", "x1000c0s0,&x1000c0s1"]).await;
+    assert!(nobody.code != 0 && nobody.complaint().contains("names no component"), "{nobody:?}");
+
     for (limit, complaint) in [
         ("x2000c0", "there is no node in 'x2000c0'"),
         ("nid9999", "no node has the NID 9999"),

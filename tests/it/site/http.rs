@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{failures, run, switched_off, workflow};
 use crate::support::{
-    app::{App, fast},
+    app::{App, Wish, fast},
     lane,
     process::Scratch,
     webhook::{Reply, Webhook},
@@ -139,4 +139,34 @@ async fn what_is_refused_is_not_tried_again_and_a_token_that_is_not_there_is_wai
             .iter()
             .all(|failure| failure.2 == "webhook_failed" && failure.3 == "the partition is closed")
     );
+}
+
+/// A service that answers 500 for ever may have taken every call: it is asked what became of it until patience ends, and
+/// then the message names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_answers_500_for_ever_is_named_when_patience_ends() {
+    let app = App::new(fast(2)).await;
+    let webhook = Webhook::start(vec![Reply::Says(500, json!({"detail": "no database"})); 200]).await;
+    let patience = std::time::Duration::from_secs(3);
+    let steps = format!(
+        "  - {{name: last, verb: http, call: {{url: '{}/drain'}}, per: slice, needs: [inspect]}}",
+        webhook.url
+    );
+    let wish = Wish { service_patience: patience, ..workflow(&steps) };
+    let session = run(&app, "broken", &wish).await;
+    let row = app.session(session).await;
+    assert_eq!((row.outcome, row.failed, switched_off(&app)), (Some(Outcome::Failed), 2, 0));
+    for failure in failures(&app, session).await {
+        assert_eq!((failure.0.as_str(), failure.2.as_str()), ("compute/last", "service_unavailable"));
+        let named = format!("POST {}/drain", webhook.url);
+        assert!(failure.3.contains(&named) && failure.3.contains("no database"), "{failure:?}");
+    }
+    let told = webhook.told();
+    assert!(told.len() > 2 && told.len() < 100, "asked again, ever more slowly: {} times", told.len());
+    let events = app.events(session).await;
+    let down = events.iter().find(|event| event.data["service"] == "webhook").unwrap();
+    let gone = events.last().unwrap();
+    assert!((gone.at - down.at).to_std().unwrap() >= patience, "patience was kept");
+    // Said in the next command, and in words that name the step.
+    assert!(row.retry_command.is_some_and(|command| !command.is_empty()));
 }
