@@ -5,6 +5,7 @@ mod conflict;
 mod freeze;
 mod history;
 mod notify;
+mod partition;
 mod plan;
 mod selection;
 mod waves;

@@ -26,6 +26,12 @@ is admitted: `max_power_off_wait_time` for `soft_off_within`, `max_power_on_wait
 `max_boot_wait_time` for the `timeout` of `await_boot`, `default_retry_policy` for attempts and tries.
 ";
 
+const PODS: &str = "
+Where it runs: on Kubernetes, if the chart's `worker.siteJobs.enabled` allows it; elsewhere such a workflow is refused when the
+server starts. The components' names are in `/bosun/components` (one a line; more than 50,000 go on in `/bosun/components.1`), the last
+line of its log may name who failed, and the Job outlives its worker.
+";
+
 /// What each item of a type says of itself, by name in small letters; fields of variants as `variant.field`.
 fn comments(source: &str, item: &str) -> BTreeMap<String, String> {
     let starts = [format!("pub enum {item} {{\n"), format!("pub struct {item} {{\n")];
@@ -197,6 +203,9 @@ fn reference() -> String {
     within(&mut out, "wait", &http("wait: {no_such_field: 1}"), "step x, wait", "Question");
     within(&mut out, "until", &http("wait: {until: {no_such_field: 1}}"), "step x, wait, until", "Until");
     within(&mut out, "token", &http("token: {no_such_field: 1}"), "step x, token", "Secret");
+    let job = step("    name: x\n    verb: job\n    kubernetes: {no_such_field: 1}\n");
+    within(&mut out, "kubernetes", &job, "step x, kubernetes", "Pod");
+    out.push_str(PODS);
 
     out.push_str("\n## The built-in ones\n");
     for (operation, text) in EMBEDDED {

@@ -37,6 +37,22 @@ fn whom() -> impl Strategy<Value = Vec<Ordinal>> {
     })
 }
 
+/// What is set of the gates.
+fn gate() -> impl Strategy<Value = Settings> {
+    let halt = proptest::option::weighted(0.3, share());
+    (halt, proptest::option::weighted(0.3, 0..101_u8)).prop_map(
+        |(halt_on_failures, wave_threshold_percent)| Settings {
+            halt_on_failures,
+            wave_threshold_percent,
+            ..Settings::default()
+        },
+    )
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)]
+}
+
 fn order() -> impl Strategy<Value = Order> {
     let step = || (0..16_i16).prop_map(StepNo);
     let boot_set = || prop_oneof![Just("compute"), Just("gateways")];
@@ -53,11 +69,11 @@ fn order() -> impl Strategy<Value = Order> {
             .prop_map(|(members, steps)| Order::Command(Command::Skip { members, steps })),
         2 => (whom(), vec(step(), 1..3))
             .prop_map(|(members, steps)| Order::Command(Command::Pass { steps, members })),
-        1 => (boot_set(), 0..101_u8, step(), 1..7_200_u64).prop_map(|(boot_set, percent, step, seconds)| {
+        1 => (boot_set(), 0..101_u8, step(), 1..7_200_u64, gate()).prop_map(|(boot_set, percent, step, seconds, gate)| {
             // The step's number stands for its name until the plan is known.
             let timeouts_s = BTreeMap::from([(step.0.to_string(), seconds)]);
             let thresholds = BTreeMap::from([(boot_set.to_owned(), percent)]);
-            Order::Command(Command::Set(Settings { thresholds, timeouts_s, ..Settings::default() }))
+            Order::Command(Command::Set(Settings { thresholds, timeouts_s, ..gate }))
         }),
         1 => whom().prop_map(Order::Wanted),
         1 => whom().prop_map(Order::Given),
@@ -91,7 +107,6 @@ struct Case {
 }
 
 fn gates() -> impl Strategy<Value = Gates> {
-    let share = || prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)];
     let sometimes = || proptest::option::weighted(0.4, share());
     let moment = |to: i64| proptest::option::weighted(0.2, (0..to).prop_map(|second| at(second * SECOND)));
     let rate = |most: u32| {
