@@ -273,7 +273,9 @@ struct Effect {
     verb: String,
     rung: String,
     reference: Option<String>,
-    was_lost: bool,
+    /// Nobody was told that it was taken, and it need not have been looked for: one that was lost and then proved
+    /// superfluous; or its worker died before the answer, and other evidence had judged all it covered.
+    is_unfound: bool,
     intended_at: Timestamp,
     dead_at: Timestamp,
     xnames: Vec<String>,
@@ -294,13 +296,8 @@ async fn acted(app: &App, sessions: &[SessionId], since: Timestamp) -> Vec<Strin
         let within = |effect: &Effect| {
             effect.intended_at <= transition.created + CLOCK_ERROR && transition.created <= effect.dead_at
         };
-        // One that was lost and then proved superfluous may never have been looked for.
-        let unfound = |effect: &Effect| {
-            effect.reference.is_none()
-                && effect.was_lost
-                && effect.rung == transition.operation
-                && within(effect)
-        };
+        let unfound =
+            |effect: &Effect| effect.is_unfound && effect.rung == transition.operation && within(effect);
         let named: Vec<&Effect> =
             effects.iter().filter(|effect| effect.reference.as_ref() == Some(&transition.id)).collect();
         match (named.as_slice(), effects.iter().find(|effect| unfound(effect))) {
@@ -361,7 +358,8 @@ async fn effects_of(app: &App, session: SessionId) -> Vec<Effect> {
     let mut connection = db::acquire(&app.database.pool).await.unwrap();
     type Row = (String, String, Option<String>, bool, Timestamp, Timestamp, Vec<String>);
     let rows: Vec<Row> = sqlx::query_as(
-        "select f.verb, f.rung_name, f.remote_ref, f.lost_at is not null, f.intended_at, f.dead_at,
+        "select f.verb, f.rung_name, f.remote_ref,
+                f.remote_ref is null and (f.lost_at is not null or f.state = 'settled'), f.intended_at, f.dead_at,
                 array_agg(c.xname order by c.xname collate \"C\")
            from effect f join component c on c.component_id = any (f.component_ids)
           where f.session_id = $1 group by f.session_id, f.effect_no",
@@ -371,11 +369,11 @@ async fn effects_of(app: &App, session: SessionId) -> Vec<Effect> {
     .await
     .unwrap();
     rows.into_iter()
-        .map(|(verb, rung, reference, was_lost, intended_at, dead_at, xnames)| Effect {
+        .map(|(verb, rung, reference, is_unfound, intended_at, dead_at, xnames)| Effect {
             verb,
             rung,
             reference,
-            was_lost,
+            is_unfound,
             intended_at,
             dead_at,
             xnames,
