@@ -57,7 +57,7 @@ impl Admit {
         let mut conn = db::acquire(&self.pool).await?;
         let template = template(&mut conn, &request.tenant, &request.template).await?;
         let options = db::options::get(&mut conn).await?;
-        let site = db::site_options::get(&mut conn).await?;
+        let site = db::options::get_of_site(&mut conn).await?;
         let limit =
             Limit::parse(&request.limit, dialect(request.api)).map_err(members::SelectionError::from)?;
         let named_sets = named_sets(&mut conn, &request.tenant, &limit).await?;

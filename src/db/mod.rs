@@ -39,7 +39,6 @@ pub mod session;
 pub mod session_component_batch;
 pub mod session_record;
 pub mod session_template;
-pub mod site_options;
 pub mod skip;
 pub mod slice;
 mod span;

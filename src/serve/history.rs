@@ -36,7 +36,7 @@ pub async fn keep(pool: db::Pool) {
 async fn settle(pool: &db::Pool) -> Result<(), db::DbError> {
     loop {
         let mut conn = db::acquire(pool).await?;
-        let options = db::site_options::get(&mut conn).await?;
+        let options = db::options::get_of_site(&mut conn).await?;
         drop(conn);
         if db::quarantine::settle_one(pool, options.quarantine_after).await?.is_none() {
             return Ok(());
@@ -50,7 +50,7 @@ async fn expire(pool: &db::Pool) -> Result<(), db::DbError> {
     db::notification::expire(&mut conn, NEWS_KEPT_FOR).await?;
     db::verb_time::expire(&mut conn).await?;
     db::session::note_overdue(&mut conn).await?;
-    let Some(time_to_live) = db::site_options::get(&mut conn).await?.history_time_to_live() else {
+    let Some(time_to_live) = db::options::get_of_site(&mut conn).await?.history_time_to_live() else {
         return Ok(());
     };
     for _ in 0..FORGOTTEN_MAX {

@@ -44,7 +44,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 async fn show(State(state): State<ApiState>) -> Result<Json<SiteOptions>, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
-    Ok(Json::ok(db::site_options::get(&mut conn).await?))
+    Ok(Json::ok(db::options::get_of_site(&mut conn).await?))
 }
 
 async fn patch(
@@ -56,5 +56,5 @@ async fn patch(
     let body = body.required()?;
     schema::check(&PATCH, &body)?;
     let mut conn = db::acquire(&state.pool).await?;
-    Ok(Json::ok(db::site_options::patch(&mut conn, &body).await?))
+    Ok(Json::ok(db::options::patch_of_site(&mut conn, &body).await?))
 }
