@@ -45,6 +45,7 @@ pub fn draw(
     session: SessionState,
 ) -> Markup {
     let drawing = place(plan);
+    let waves = plan.slices.iter().any(|slice| slice.wave > 0);
     let title =
         format!("The steps of the session: {} steps in {} boot sets", plan.steps.len(), plan.slices.len());
     html! {
@@ -55,7 +56,7 @@ pub fn draw(
                     rect.lane x="1" y=(y) width=(drawing.width - 2) height=(height) rx="10" {}
                     text.lane-name x=(MARGIN) y=(y + 20) {
                         (slice.boot_set)
-                        @if slice.wave > 0 { " · wave " (slice.wave + 1) }
+                        @if waves { " · wave " (slice.wave + 1) }
                     }
                 }
                 @for edge in &plan.edges {

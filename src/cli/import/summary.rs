@@ -1,6 +1,6 @@
 //! What was taken, what was left, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -68,6 +68,7 @@ impl Remark {
 
 #[derive(Default)]
 struct Count {
+    known: HashSet<String>,
     taken: usize,
     unchanged: usize,
     left: BTreeMap<String, Vec<String>>,
@@ -89,8 +90,12 @@ impl Summary {
         Self { source: source.to_owned(), version: version.to_owned(), dry_run, counts, remarks }
     }
 
+    /// What is told of something again does not count: one token is many components'.
     pub fn add(&mut self, kind: Kind, fate: Fate) {
         let count = self.counts.entry(kind).or_default();
+        if !count.known.insert(fate.name.clone()) {
+            return;
+        }
         match fate.fate.as_str() {
             "taken" => count.taken += 1,
             "unchanged" => count.unchanged += 1,
@@ -171,6 +176,8 @@ mod tests {
         summary.add(Kind::Options, fate("max_boot_wait_time", "taken", ""));
         summary.add(Kind::Templates, fate("day", "left", "'day' is odd"));
         summary.add(Kind::Tokens, fate("3f8a", "left", "something else"));
+        summary.add(Kind::Tokens, fate("77c1", "taken", ""));
+        summary.add(Kind::Tokens, fate("77c1", "unchanged", ""));
         summary.add(Kind::Components, fate("x1000c0s0b0n1", "left", "held"));
         summary.add(Kind::Components, fate("x1000c0s0b0n0", "left", "held"));
         assert_eq!(
@@ -179,7 +186,7 @@ mod tests {
              WHAT        TAKEN  UNCHANGED  LEFT\n\
              options         1          0     0\n\
              templates       0          0     1\n\
-             tokens          0          0     1\n\
+             tokens          1          0     1\n\
              components      0          0     2\n\
              left: templates day: 'day' is odd\n\
              left: tokens 1: something else\n\
