@@ -1,5 +1,7 @@
 //! `bosun import bos`: one bosun takes over from another, as it would from BOS.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -43,6 +45,11 @@ async fn nodes_that_run_what_is_wanted_are_known_after_an_import() {
     let _: Value = v2.patch(&["components", "x1000c0s0b0n1"], &json!({"retry_policy": 7})).await.unwrap();
     old.apply("night", &old.template("image-b").await).await;
     let before = old.machine.times_on().await;
+    // One for each call to BSS: a busy machine makes more of them.
+    let all: Vec<Value> = v2.get(&["components"], &[]).await.unwrap();
+    let tokens: BTreeSet<&str> =
+        all.iter().filter_map(|node| node["actual_state"]["bss_token"].as_str()).collect();
+    let tokens = (tokens.len() as u64, 0, 0);
 
     // Who is not known is left alone.
     new.session("unknown", "boot", &["--limit", "x1000c0s0b0n0"]).await;
@@ -50,7 +57,7 @@ async fn nodes_that_run_what_is_wanted_are_known_after_an_import() {
     assert_eq!(skips[0]["reason"], "unknown_artifacts", "{skips}");
 
     let rehearsed = import(&new, &old, &["--dry-run"]).await;
-    assert_eq!((counts(&rehearsed, "components"), counts(&rehearsed, "tokens")), ((8, 0, 0), (1, 0, 0)));
+    assert_eq!((counts(&rehearsed, "components"), counts(&rehearsed, "tokens")), ((8, 0, 0), tokens));
     let own = client(new.url(), &["v2"]);
     let node: Value = own.get(&["components", "x1000c0s0b0n1"], &[]).await.unwrap();
     assert_eq!(node["actual_state"]["bss_token"], "", "a rehearsal writes nothing: {node}");
@@ -59,7 +66,7 @@ async fn nodes_that_run_what_is_wanted_are_known_after_an_import() {
     let summary = import(&new, &old, &[]).await;
     assert_eq!(counts(&summary, "options"), (1, 19, 0), "{summary:#}");
     assert_eq!(counts(&summary, "templates"), (1, 1, 0), "demo is the same in both: {summary:#}");
-    assert_eq!((counts(&summary, "components"), counts(&summary, "tokens")), ((8, 0, 0), (1, 0, 0)));
+    assert_eq!((counts(&summary, "components"), counts(&summary, "tokens")), ((8, 0, 0), tokens));
     assert_eq!(summary["notes"], json!([]));
     let options: Value = own.get(&["options"], &[]).await.unwrap();
     assert_eq!(options["max_boot_wait_time"], 900);
