@@ -6,25 +6,21 @@ use crate::model::notification::Notification;
 
 use super::{Connection, DbError, error::doing};
 
-/// Most that are taken at once.
-const BATCH: i64 = 20;
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// Takes what is due, oldest first. Each is due again after a pause that doubles from `pause`, unless [`done`] is said
-/// before: so whoever takes it may die.
-pub async fn take(conn: &mut Connection, pause: Duration) -> Result<Vec<Notification>, DbError> {
+/// Takes the oldest that is due. It is due again when `lease` is over, unless [`done`] or [`put_back`] is said before: so
+/// whoever takes it may die, and nobody else sends it meanwhile.
+pub async fn take(conn: &mut Connection, lease: Duration) -> Result<Option<Notification>, DbError> {
     sqlx::query_as!(
         Notification,
         r#"with due as (
              select notification_id from notification
               where done_at is null and next_try_at <= clock_timestamp()
-              order by notification_id limit $1 for update skip locked),
+              order by notification_id limit 1 for update skip locked),
            taken as (
              update notification n
-                set tries = n.tries + 1,
-                    next_try_at = clock_timestamp()
-                      + make_interval(secs => least($2 * power(2, least(n.tries, 20)), $3))
+                set tries = n.tries + 1, next_try_at = clock_timestamp() + make_interval(secs => $1)
                from due where n.notification_id = due.notification_id
              returning n.*)
            select t.notification_id as "id!", t.kind as "kind!", t.reason, t.at as "at!", t.tries - 1 as "tries!",
@@ -35,15 +31,28 @@ pub async fn take(conn: &mut Connection, pause: Duration) -> Result<Vec<Notifica
                        else s.retry_command end as next_command,
                   coalesce(l.last_failed_launch, 0) + 1 as "launch!"
              from taken t join session s on s.session_id = t.session_id
-             left join session_lease l on l.session_id = s.session_id
-            order by t.notification_id"#,
-        BATCH,
+             left join session_lease l on l.session_id = s.session_id"#,
+        lease.as_secs_f64()
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(doing("look for what people are to be told"))
+}
+
+/// It was not sent, and is due again after a pause that doubles from `pause` with every try.
+pub async fn put_back(conn: &mut Connection, id: i64, pause: Duration) -> Result<(), DbError> {
+    sqlx::query!(
+        "update notification set next_try_at = clock_timestamp()
+           + make_interval(secs => least($2 * power(2, least(greatest(tries - 1, 0), 20)), $3))
+          where notification_id = $1",
+        id,
         pause.as_secs_f64(),
         PAUSE_MAX.as_secs_f64()
     )
-    .fetch_all(conn)
+    .execute(conn)
     .await
-    .map_err(doing("look for what people are to be told"))
+    .map_err(doing("note what people were not told yet"))?;
+    Ok(())
 }
 
 /// It was sent, or, with an error, is given up.

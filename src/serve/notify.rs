@@ -22,6 +22,8 @@ use super::Settings;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// The pause after the first try that failed; it doubles from there, up to ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long nobody else tries what one `serve` is sending: longer than a call to each of those who are told may take.
+const LEASE: Duration = Duration::from_secs(60);
 /// So often something is tried, for some three hours.
 const TRIES_MAX: i32 = 24;
 
@@ -62,11 +64,9 @@ impl Told {
     }
 
     async fn look(&self, pool: &db::Pool) -> Result<(), db::DbError> {
-        let news = {
-            let mut conn = db::acquire(pool).await?;
-            db::notification::take(&mut conn, PAUSE).await?
-        };
-        for one in news {
+        loop {
+            let taken = db::notification::take(&mut *db::acquire(pool).await?, LEASE).await?;
+            let Some(one) = taken else { return Ok(()) };
             let sent = self.send(&one).await;
             let mut conn = db::acquire(pool).await?;
             match sent {
@@ -75,10 +75,12 @@ impl Told {
                     tracing::warn!(notification = one.id, "given up after {TRIES_MAX} tries: {error}");
                     db::notification::done(&mut conn, one.id, Some(&error)).await?;
                 }
-                Err(error) => tracing::warn!(notification = one.id, "not told yet, trying again: {error}"),
+                Err(error) => {
+                    tracing::warn!(notification = one.id, "not told yet, trying again: {error}");
+                    db::notification::put_back(&mut conn, one.id, PAUSE).await?;
+                }
             }
         }
-        Ok(())
     }
 
     async fn send(&self, news: &Notification) -> Result<(), String> {

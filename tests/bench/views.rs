@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What operators ask, a page at a time.
-const QUERIES: [(&str, &str); 9] = [
+const QUERIES: [(&str, &str); 11] = [
     ("session_progress", "select * from session_progress order by created_at desc limit 100"),
     ("step_progress", "select * from step_progress where session = 'reboot' order by step_no"),
     ("step_result", "select * from step_result where session = 'reboot' limit 1000"),
@@ -21,6 +21,8 @@ const QUERIES: [(&str, &str); 9] = [
     ("effects", "select * from effects where session = 'reboot' order by effect_no limit 1000"),
     ("timeline", "select * from timeline where session = 'reboot' order by seq limit 1000"),
     ("stuck_sessions", "select * from stuck_sessions"),
+    ("wave_progress", "select * from wave_progress where session = 'reboot'"),
+    ("overdue_components", "select * from overdue_components where session = 'reboot' limit 1000"),
 ];
 /// The median of so many.
 const TIMES: usize = 5;

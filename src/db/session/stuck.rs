@@ -47,7 +47,8 @@ pub async fn note_overdue(conn: &mut Connection) -> Result<u64, DbError> {
                 s.overdue_components || ' components are in ' || s.overdue_step || ' longer than 99 of 100 were before'
            from stuck_sessions s
           where s.overdue_components > 0 and s.state in ('running', 'cancelling')
-            and not exists (select from notification n where n.session_id = s.session_id and n.kind = 'overdue')"
+            and not exists (select from notification n where n.session_id = s.session_id and n.kind = 'overdue')
+         on conflict do nothing"
     )
     .execute(conn)
     .await

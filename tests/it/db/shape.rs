@@ -55,7 +55,7 @@ const ROWS: &[&str] = &[
 ];
 
 /// What people ask.
-const QUESTIONS: [&str; 12] = [
+const QUESTIONS: [&str; 15] = [
     "select * from session_progress order by created_at desc limit 100",
     "select * from step_progress where session = 'large-1' order by step_no",
     "select * from step_result where session = 'large-1' limit 1000",
@@ -65,6 +65,9 @@ const QUESTIONS: [&str; 12] = [
     "select * from effects where session = 'large-2' order by effect_no limit 1000",
     "select * from timeline where session = 'large-2' order by seq limit 1000",
     "select * from stuck_sessions",
+    "select * from wave_progress where session = 'large-3'",
+    "select * from wave_progress where session = 'small-40'",
+    "select * from overdue_components where session = 'large-3' limit 1000",
     "select * from verb_times",
     "select * from freezes",
     "select * from quarantined_components",
@@ -91,8 +94,10 @@ async fn no_question_scans_a_large_table() {
         sqlx::query(statistics).execute(&mut *conn).await.unwrap();
         for question in QUESTIONS {
             let scanned = scanned(&mut conn, async |conn| {
+                let begun = std::time::Instant::now();
                 let rows = sqlx::query(question).fetch_all(conn).await;
-                rows.unwrap_or_else(|error| panic!("after '{statistics}': {error}: {question}"));
+                let rows = rows.unwrap_or_else(|error| panic!("after '{statistics}': {error}: {question}"));
+                println!("{:>5} ms, {} rows: {question}", begun.elapsed().as_millis(), rows.len());
             });
             assert_eq!(scanned.await, Vec::<String>::new(), "after '{statistics}': {question}");
         }

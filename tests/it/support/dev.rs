@@ -175,7 +175,13 @@ impl Dev {
 
     /// A `serve` beside it, on the same database and machine.
     pub async fn replica(&self, name: &str) -> Server {
-        let line = line("serve", &self.scratch, &self.machine, &["--database-url", &self.database_url], &[]);
+        self.replica_with(name, &[]).await
+    }
+
+    /// The same with arguments.
+    pub async fn replica_with(&self, name: &str, more: &[&str]) -> Server {
+        let database = ["--database-url", &self.database_url];
+        let line = line("serve", &self.scratch, &self.machine, &database, more);
         Server::start_silent(&line, self.scratch.path().join(format!("{name}.log"))).await
     }
 
