@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{SecondsFormat, Utc};
 use serde_json::json;
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
         session::NewSession,
     },
     model::{
+        Timestamp,
         component::ComponentNo,
         event::{EventKind, NewEvent},
         gate::Rollout,
@@ -127,6 +129,11 @@ impl Admit {
         let members = resolved.selection.member_count();
         let (plan, plan_hash) = self.planned(request, resolved, numbers)?;
         self.guard(request, &plan, &plan_hash, resolved.site.confirm_over).await?;
+        let later =
+            request.rollout.gates.not_before.filter(|begins| waiting.is_none() && *begins > Utc::now());
+        if let Some(begins) = later {
+            return self.keep_for_later(request, resolved, begins).await;
+        }
         let names = names_of(&plan);
         let admission = Admission {
             new: new_session(request),
@@ -164,6 +171,34 @@ impl Admit {
             outcome: (members == 0).then_some(Outcome::NothingToDo),
             waits,
             claimed,
+            notes,
+        })
+    }
+}
+
+impl Admit {
+    /// A session that is sound, and begins later: it is admitted then, by what is true then. Until then it holds nothing.
+    async fn keep_for_later(
+        &self,
+        request: &SessionRequest,
+        resolved: &Resolved<'_>,
+        begins: Timestamp,
+    ) -> Result<Admitted, Rejection> {
+        let begins = begins.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let why = format!("begins at {begins}");
+        let kept = db::admission::keep_for_later(&self.pool, &new_session(request), &why).await;
+        let id = kept.map_err(|error| conflict(error, request))?;
+        let mut notes = resolved.selection.notes.clone();
+        notes.push(format!(
+            "{why}: members, artifacts and who holds what are looked at then; it holds nothing before"
+        ));
+        Ok(Admitted {
+            id,
+            members: resolved.selection.member_count(),
+            skipped: resolved.selection.skips_by_reason(),
+            outcome: None,
+            waits: true,
+            claimed: Vec::new(),
             notes,
         })
     }

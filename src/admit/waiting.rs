@@ -4,7 +4,8 @@
 //! First come first served: while a service that the first one needs is down, those behind it wait too, or they could
 //! take its components. Nobody waits for a service for ever: after [`super::AdmitSettings::service_patience`] a session is
 //! rejected. One that waits for other sessions holds nothing, and waits as long as they last; those behind it that want
-//! some of the same wait for it, the others do not.
+//! some of the same wait for it, the others do not. One that is frozen gives up its place in that line, for nobody knows how
+//! long that is; so has one whose time has not come (`not_before`): it holds nothing, and nobody waits for it.
 
 use super::{APPLIES, Admit, Rejection, SessionRequest, default_on_conflict};
 use crate::{
@@ -41,10 +42,14 @@ impl Admit {
                 continue;
             }
             drop(conn);
-            let patient = (session.now - session.created_at)
-                .to_std()
-                .is_ok_and(|waited| waited < self.settings.service_patience);
             let asked = SessionRequest::of(&session.new);
+            let begins =
+                asked.rollout.gates.not_before.map_or(session.created_at, |at| at.max(session.created_at));
+            if begins > session.now {
+                continue;
+            }
+            let patient =
+                (session.now - begins).to_std().is_ok_and(|waited| waited < self.settings.service_patience);
             let done = if asked.stage {
                 self.stage(&session, &asked).await.map(|_| false)
             } else if session.new.request.get(APPLIES).is_some() {
@@ -58,6 +63,7 @@ impl Admit {
                 // It waits as long as the freeze lasts, and those behind it that are not frozen do not.
                 Err(error @ Rejection::Frozen(_)) => {
                     let mut conn = db::acquire(&self.pool).await?;
+                    db::admission::leave_line(&mut conn, &session.id).await?;
                     db::session::say_why_it_waits(&mut conn, &session.id, &error.to_string()).await?;
                 }
                 Err(error) if error.is_temporary() && patient => {

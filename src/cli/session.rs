@@ -56,7 +56,7 @@ pub enum SessionCommand {
     Pause(CommandArgs),
     /// Let components pass again; what failed so far does not halt it any more
     Resume(ResumeArgs),
-    /// Change thresholds and timeouts of a session that has not ended
+    /// Change thresholds, timeouts and limits of a session that has not ended
     Set(SetArgs),
     /// Let the next wave pass
     Approve(CommandArgs),
@@ -200,6 +200,12 @@ pub struct SetArgs {
     /// How long a component may be in a step, as in await_boot=30m (of every boot set) or compute/await_boot=30m
     #[arg(long, value_name = "STEP=TIME", value_parser = timeout)]
     pub timeout: Vec<(String, String)>,
+    /// How many nodes may be out of service at once from now on: N, or N%
+    #[arg(long, value_name = "N|N%")]
+    pub max_unavailable: Option<Share>,
+    /// Begin nothing more after then: a moment (2026-03-01T02:00:00Z) or a time from now (90m)
+    #[arg(long, value_name = "WHEN")]
+    pub not_after: Option<String>,
 }
 
 fn threshold(text: &str) -> Result<(Option<String>, u8), String> {
@@ -337,6 +343,8 @@ pub async fn run(command: &SessionCommand) -> Result<Exit, CliError> {
             body["wave_threshold"] = json!(wave.map(|(_, percent)| percent));
             body["halt_on_failures"] = json!(args.halt_on_failures);
             body["timeouts"] = json!(args.timeout.iter().cloned().collect::<BTreeMap<_, _>>());
+            body["max_unavailable"] = json!(args.max_unavailable);
+            body["not_after"] = json!(args.not_after);
             give(&args.of, body).await
         }
         SessionCommand::Pause(args) => simple(args, "pause").await,

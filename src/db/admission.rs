@@ -147,6 +147,20 @@ async fn wait(pool: &Pool, admission: &Admission, holders: Vec<Holder>) -> Resul
     Ok(Admitted::Waiting(id, holders))
 }
 
+/// Keeps a session whose time has not come: it holds nothing, and has no place among those that wait for others.
+pub async fn keep_for_later(pool: &Pool, new: &NewSession, why: &str) -> Result<SessionId, DbError> {
+    let mut tx = pool.begin().await.map_err(doing("keep a session for later"))?;
+    let id = session::insert_waiting(&mut tx, new).await?;
+    session::say_why_it_waits(&mut tx, &id, why).await?;
+    tx.commit().await.map_err(doing("keep a session for later"))?;
+    Ok(id)
+}
+
+/// Gives up a waiting session's place among those that wait: those behind it do not wait for it any more.
+pub async fn leave_line(conn: &mut Connection, id: &SessionId) -> Result<(), DbError> {
+    claim::forget_wait(conn, *id).await
+}
+
 /// For whom a session that was found to have to wait still waits; nobody: it may be admitted, as far as is known. One
 /// that has not been found to have to is to be tried.
 pub async fn waits_for(conn: &mut Connection, id: &SessionId) -> Result<Vec<Holder>, DbError> {

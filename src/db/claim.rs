@@ -182,6 +182,15 @@ pub(super) async fn wait_for(
     Ok(())
 }
 
+/// Forgets what a session waits for: it is to be looked at anew.
+pub(super) async fn forget_wait(conn: &mut Connection, session: SessionId) -> Result<(), DbError> {
+    sqlx::query!("delete from waiting_component_batch where session_id = $1", session.0)
+        .execute(conn)
+        .await
+        .map_err(doing("forget what a session waits for"))?;
+    Ok(())
+}
+
 /// What a session waits for; none if it has not been found to have to.
 pub(super) async fn waited_for(
     conn: &mut Connection,

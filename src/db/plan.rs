@@ -45,13 +45,16 @@ async fn insert_gates(conn: &mut Connection, session: SessionId, gates: &Gates) 
     Ok(())
 }
 
-/// What the gates of a session know; nothing for one that is not admitted.
+/// What the gates of a session know, with what operators changed of it; nothing for one that is not admitted.
 pub async fn gates(conn: &mut Connection, session: &SessionId) -> Result<Gates, DbError> {
     let gates = sqlx::query_scalar!("select gates from session where session_id = $1", session.0)
-        .fetch_optional(conn)
+        .fetch_optional(&mut *conn)
         .await
         .map_err(doing("read what a session's gates know"))?;
-    Ok(gates.flatten().map(|gates| label::read_json("the gates", gates)).transpose()?.unwrap_or_default())
+    let mut gates: Gates =
+        gates.flatten().map(|gates| label::read_json("the gates", gates)).transpose()?.unwrap_or_default();
+    command::standing(conn, session).await?.settings.apply_to(&mut gates);
+    Ok(gates)
 }
 
 /// A session's plan without its members, as it stands now: with what operators changed of it. As [`load`] otherwise.

@@ -117,6 +117,8 @@ struct Driver {
     asked: Vec<i64>,
     /// Whom a freeze covers, as the flow was told last.
     frozen: Vec<i32>,
+    /// When the session was admitted, and asked for what others held.
+    admitted_at: Timestamp,
     /// Claims were wanted already when the session was loaded.
     wanted_before: bool,
     wake: Option<Timestamp>,
@@ -172,6 +174,7 @@ impl Driver {
             clock,
             asked: Vec::new(),
             frozen: Vec::new(),
+            admitted_at: remembered.admitted_at,
             wanted_before: remembered.wanted,
             wake: None,
             next_poll: Instant::now() + POLL_INTERVAL,

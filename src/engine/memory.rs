@@ -6,6 +6,7 @@ use crate::{
     clients::otlp::Trace,
     db::{self, Connection},
     model::{
+        Timestamp,
         effect::Effect,
         plan::{Ordinal, Plan},
         reason::Reason,
@@ -25,6 +26,8 @@ pub struct Memory {
     pub past: Past,
     /// Whether other sessions want components that this one holds.
     pub wanted: bool,
+    /// When it was admitted.
+    pub admitted_at: Timestamp,
     /// The trace that all who work on it tell of.
     pub trace: Trace,
     /// What the session is called.
@@ -121,6 +124,7 @@ pub async fn load(connection: &mut Connection, session: &SessionId) -> Result<Me
     let texts = db::error_text::list(connection, session).await?;
     Ok(Memory {
         past,
+        admitted_at,
         trace: Trace::of(*session, row.created_at),
         wanted: progress.iter().any(|row| row.claimed_by == Some(*session) && row.wanted_by.is_some()),
         titles: Titles {

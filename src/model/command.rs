@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    gate::Share,
+    Timestamp,
+    gate::{Gates, Share},
     plan::{Ordinal, StepNo},
 };
 
@@ -51,7 +52,7 @@ pub enum Command {
         /// Who, also of those that failed in it.
         members: Vec<Ordinal>,
     },
-    /// Thresholds and timeouts of the plan are others from now on.
+    /// Thresholds and timeouts of the plan, and what its gates know, are others from now on.
     Set(Settings),
     /// Somebody disabled these components: they go no further.
     Disable {
@@ -102,12 +103,18 @@ pub struct Settings {
     /// Seconds that a component may be in a step, by the step's whole name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts_s: BTreeMap<String, u64>,
+    /// How many components may be inside at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<Share>,
     /// The session halts when so many have failed, or this share of a wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt_on_failures: Option<Share>,
     /// Per cent of a wave that must not have failed before the next one's turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave_threshold_percent: Option<u8>,
+    /// Whoever is outside then is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
 }
 
 impl Settings {
@@ -116,12 +123,22 @@ impl Settings {
         *self == Self::default()
     }
 
+    /// What the gates know with these.
+    pub fn apply_to(&self, gates: &mut Gates) {
+        gates.max_unavailable = self.max_unavailable.or(gates.max_unavailable);
+        gates.halt_on_failures = self.halt_on_failures.or(gates.halt_on_failures);
+        gates.wave_threshold_percent = self.wave_threshold_percent.or(gates.wave_threshold_percent);
+        gates.not_after = self.not_after.or(gates.not_after);
+    }
+
     /// What was changed later is what holds.
     pub fn merge(&mut self, later: &Self) {
         self.thresholds.extend(later.thresholds.iter().map(|(name, percent)| (name.clone(), *percent)));
         self.timeouts_s.extend(later.timeouts_s.iter().map(|(name, seconds)| (name.clone(), *seconds)));
+        self.max_unavailable = later.max_unavailable.or(self.max_unavailable);
         self.halt_on_failures = later.halt_on_failures.or(self.halt_on_failures);
         self.wave_threshold_percent = later.wave_threshold_percent.or(self.wave_threshold_percent);
+        self.not_after = later.not_after.or(self.not_after);
     }
 }
 

@@ -72,9 +72,7 @@ impl Plan {
                 *known = *percent;
             }
         }
-        let gates = &mut self.gates;
-        gates.halt_on_failures = settings.halt_on_failures.or(gates.halt_on_failures);
-        gates.wave_threshold_percent = settings.wave_threshold_percent.or(gates.wave_threshold_percent);
+        settings.apply_to(&mut self.gates);
     }
 }
 

@@ -18,7 +18,7 @@ use petgraph::{
 };
 
 use super::{
-    Mistake,
+    Mistake, standstill,
     wave::{BoundSlice, cut},
 };
 use crate::model::{
@@ -161,7 +161,6 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
         .collect();
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.kind != EdgeKind::PerComponent));
     let gates = gates(binding, &slices);
-    never_opens(&gates, &drawing, &slices).map_err(|text| vec![wrong(text)])?;
     let slices = slices
         .iter()
         .map(|BoundSlice { boot_set, wave, .. }| Slice {
@@ -171,7 +170,7 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
             configuration: boot_set.configuration.clone().filter(|_| workflow.configures()),
         })
         .collect();
-    Ok(Plan {
+    let plan = Plan {
         slices,
         steps,
         edges,
@@ -179,7 +178,11 @@ pub fn compile(workflow: &Workflow, binding: &Binding<'_>) -> Result<Plan, Vec<M
         unknown: binding.unknown,
         service_patience: binding.service_patience,
         gates,
-    })
+    };
+    match plan.gates.max_unavailable.and_then(|share| standstill(&plan, share)) {
+        Some(text) => Err(vec![wrong(text)]),
+        None => Ok(plan),
+    }
 }
 
 /// What the gates know: as asked, and what a wave has to reach. Where failures halt the session anyway, that alone decides.
@@ -191,30 +194,6 @@ fn gates(binding: &Binding<'_>, slices: &[BoundSlice<'_>]) -> Gates {
         gates.wave_threshold_percent = Some(binding.rollout.threshold.session.unwrap_or(silent));
     }
     gates
-}
-
-/// Whether a barrier would keep those inside waiting for others of their wave who find no place inside.
-fn never_opens(gates: &Gates, drawing: &Drawing<'_>, slices: &[BoundSlice<'_>]) -> Result<(), String> {
-    let Some(share) = gates.max_unavailable else { return Ok(()) };
-    let most = share.at_most(slices.iter().map(|slice| slice.members.len()).sum());
-    for barrier in drawing.graph.edge_references().filter(|edge| *edge.weight() != EdgeKind::PerComponent) {
-        let (slice, _) = drawing.vertex(barrier.target());
-        let mut walk = Dfs::new(Reversed(&drawing.graph), barrier.target());
-        let mut waits_inside = false;
-        while let Some(before) = walk.next(Reversed(&drawing.graph)) {
-            let (other, step) = drawing.vertex(before);
-            waits_inside |= other == slice && before != barrier.target() && step.verb.disturbs();
-        }
-        let of_wave = slices.iter().filter(|other| other.wave == slices[slice].wave);
-        let together: usize = of_wave.map(|slice| slice.members.len()).sum();
-        if waits_inside && together > most {
-            return Err(format!(
-                "boot sets with ordinals go off together before any is switched on: {together} at once, and \
-                 max_unavailable allows {most}; allow more, use waves of {most} at most, or one boot set at a time"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Everybody, by ascending component number.

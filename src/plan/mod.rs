@@ -4,6 +4,7 @@
 //! * [`members`] says which components a session is for, and why others are left out.
 //! * [`compile`](compile()) binds a workflow to the members: steps are *verb × slice*, edges lead upwards.
 //! * [`join`](join()) puts two plans side by side into one.
+//! * [`standstill`](standstill()) says whether a limit would keep it from moving at all.
 //! * [`flow`] says how it moves.
 //! * [`change`] says in what a plan differs from one that was shown.
 //! * [`hash`](hash()) names a plan, [`render`] shows it to people.
@@ -15,12 +16,14 @@ pub mod hash;
 mod join;
 pub mod members;
 pub mod render;
+mod standstill;
 mod wave;
 pub mod workflow;
 
 pub use compile::{Binding, BoundBootSet, compile};
 pub use hash::hash;
 pub use join::join;
+pub use standstill::standstill;
 
 use std::fmt;
 

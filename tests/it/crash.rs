@@ -7,7 +7,9 @@
 
 mod command;
 mod hand_over;
+mod operator;
 mod process;
+mod readmission;
 mod site;
 mod tampered;
 mod waves;

@@ -2,6 +2,7 @@
 
 mod lasting;
 mod restored;
+mod spent;
 mod zombie;
 
 use std::time::{Duration, Instant};

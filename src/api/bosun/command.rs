@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{answer, session};
+use super::{answer, rollout, session};
 use crate::{
     admit::RetryRequest,
     api::{
@@ -24,11 +24,12 @@ use crate::{
     db::{self, command::CommandRow, session::Session},
     model::{
         command::{CommandKind, CommandRequest, Settings},
-        gate::InvalidShare,
+        gate::Share,
         plan::{EdgeKind, Plan},
-        session::SessionState,
+        session::{Outcome, SessionState},
         xname::{self, Xname},
     },
+    plan,
 };
 
 /// Most characters of names in an answer.
@@ -49,7 +50,9 @@ const COMMAND_FIELDS: &[Field] = &[
     optional("thresholds", &Shape::Table(&Shape::Integer { min: 0, max: 100 })),
     optional("timeouts", &Shape::Table(&some_text(63))),
     optional("wave_threshold", &Shape::Nullable(&Shape::Integer { min: 0, max: 100 })),
-    optional("halt_on_failures", &Shape::Nullable(&some_text(31))),
+    optional("max_unavailable", &Shape::Nullable(&rollout::SHARE)),
+    optional("halt_on_failures", &Shape::Nullable(&rollout::SHARE)),
+    optional("not_after", &Shape::Nullable(&rollout::WHEN)),
 ];
 /// Longest time that a component may be given in a step.
 const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -73,16 +76,28 @@ pub struct CommandBody {
     /// Of a cancel: nothing is brought back.
     #[serde(default)]
     pub now: bool,
-    /// Of a set: per cent by boot set.
+    /// Of a set: what is changed.
+    #[serde(flatten)]
+    pub changes: Changes,
+}
+
+/// What is to be changed of a session's plan, as people write it.
+#[derive(Deserialize, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Per cent by boot set.
     #[serde(default)]
     pub thresholds: BTreeMap<String, u8>,
-    /// Of a set: durations as people write them, by step.
+    /// Durations by step.
     #[serde(default)]
     pub timeouts: BTreeMap<String, String>,
-    /// Of a set: which share of a wave, in per cent, must not have failed before the next one's turn.
+    /// Which share of a wave, in per cent, must not have failed before the next one's turn.
     pub wave_threshold: Option<u8>,
-    /// Of a set: how many may not fail, or which share of a wave.
-    pub halt_on_failures: Option<String>,
+    /// How many may be inside at once.
+    pub max_unavailable: Option<Share>,
+    /// How many failures halt it.
+    pub halt_on_failures: Option<Share>,
+    /// A moment, or a time from now.
+    pub not_after: Option<String>,
 }
 
 impl CommandBody {
@@ -96,18 +111,8 @@ impl CommandBody {
             from: None,
             reason: None,
             now: false,
-            thresholds: BTreeMap::new(),
-            timeouts: BTreeMap::new(),
-            wave_threshold: None,
-            halt_on_failures: None,
+            changes: Changes::default(),
         }
-    }
-
-    /// Whether it says what is to be changed of the plan.
-    fn sets_something(&self) -> bool {
-        !(self.thresholds.is_empty() && self.timeouts.is_empty())
-            || self.wave_threshold.is_some()
-            || self.halt_on_failures.is_some()
     }
 }
 
@@ -203,7 +208,7 @@ pub async fn give(
         }
         kind => {
             let settings = match kind {
-                CommandKind::Set => settings(&mut conn, session, &body).await?,
+                CommandKind::Set => settings(&mut conn, session, &body.changes).await?,
                 _ => Settings::default(),
             };
             drop(conn);
@@ -222,15 +227,33 @@ pub async fn give(
                 ..CommandRequest::plain(kind)
             };
             let mut conn = db::acquire(&state.pool).await?;
-            if request.kind != CommandKind::Cancel || !db::staged::cancel(&mut conn, &session.id).await? {
-                db::command::insert_once(&mut conn, &session.id, &request, &actor.0, body.id.as_deref())
-                    .await?;
+            if kind == CommandKind::Cancel
+                && cancelled_unadmitted(&mut conn, session, &request, &actor.0).await?
+            {
+                return Ok(format!("session {name} is cancelled; nothing of it had begun"));
             }
+            db::command::insert_once(&mut conn, &session.id, &request, &actor.0, body.id.as_deref()).await?;
             let kind = json!(kind);
             let kind = kind.as_str().unwrap_or_default();
             format!("{kind} asked of session {name}{}", whom.unwrap_or_default())
         }
     })
+}
+
+/// Ends a session that no worker has, because nothing of it has begun: one that is staged, or waits to be admitted. Whether
+/// it was one.
+async fn cancelled_unadmitted(
+    conn: &mut db::Connection,
+    session: &Session,
+    request: &CommandRequest,
+    actor: &str,
+) -> Result<bool, ApiError> {
+    if db::staged::cancel(conn, &session.id).await? {
+        return Ok(true);
+    }
+    let why = request.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let error = format!("cancelled by {actor}{why}, before it was admitted");
+    Ok(db::session::end_waiting(conn, &session.id, Outcome::Cancelled, Some(&error)).await?)
 }
 
 /// How many, and who, as far as a line has room.
@@ -276,8 +299,8 @@ fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
             wrong("pass needs a reason: it is all that the history will know of what was not done")
         }
         (kind, _) if body.now && kind != Cancel => wrong("'now' is for cancel only"),
-        (kind, _) if kind != Set && body.sets_something() => {
-            wrong("thresholds, timeouts and what halts a session are for set only")
+        (kind, _) if kind != Set && body.changes != Changes::default() => {
+            wrong("thresholds, timeouts and what the gates are to know are for set only")
         }
         (Retry | Restart | Pass, SessionState::Ended) => Ok(()),
         (_, SessionState::Ended) if session.failed > 0 => no(format!(
@@ -308,19 +331,27 @@ fn may(session: &Session, body: &CommandBody) -> Result<(), ApiError> {
 async fn settings(
     conn: &mut db::Connection,
     session: &Session,
-    body: &CommandBody,
+    changes: &Changes,
 ) -> Result<Settings, ApiError> {
-    if !body.sets_something() {
+    if *changes == Changes::default() {
         return Err(ApiError::bad_request(
-            "set needs a threshold, a timeout, or how many failures halt the session",
+            "set needs a threshold, a timeout, or how many failures halt the session, how many may be out of service at once, \
+             or until when it begins anything",
         ));
     }
-    let (thresholds, timeouts) = (&body.thresholds, &body.timeouts);
-    let halt_on_failures = body.halt_on_failures.as_deref().map(str::parse).transpose();
-    let halt_on_failures =
-        halt_on_failures.map_err(|error: InvalidShare| ApiError::bad_request(error.to_string()))?;
-    let plan = db::plan::outline(conn, &session.id).await?;
-    if body.wave_threshold.is_some() && plan.slices.iter().all(|slice| slice.wave == 0) {
+    let Changes { thresholds, timeouts, wave_threshold, max_unavailable, halt_on_failures, not_after } =
+        changes;
+    let not_after = not_after.as_deref().and_then(|text| rollout::when(text, session.now));
+    if not_after.is_some_and(|until| until <= session.now) {
+        return Err(ApiError::bad_request("not_after has passed: pause or cancel the session instead"));
+    }
+    if let Some(share) = max_unavailable
+        && let Some(why) = plan::standstill(&db::plan::load(conn, &session.id).await?, *share)
+    {
+        return Err(ApiError::bad_request(why));
+    }
+    let outline = db::plan::outline(conn, &session.id).await?;
+    if wave_threshold.is_some() && outline.slices.iter().all(|slice| slice.wave == 0) {
         return Err(ApiError::bad_request(format!(
             "session '{}' has no waves; the threshold of a boot set is written BOOT_SET=PERCENT",
             session.new.name
@@ -328,7 +359,7 @@ async fn settings(
     }
     let standing = db::command::standing(conn, &session.id).await?.settings;
     for boot_set in thresholds.keys().filter(|boot_set| !standing.thresholds.contains_key(*boot_set)) {
-        check_threshold(session, &plan, boot_set)?;
+        check_threshold(session, &outline, boot_set)?;
     }
     let mut timeouts_s = BTreeMap::new();
     for (step, text) in timeouts {
@@ -340,7 +371,7 @@ async fn settings(
                 "'{text}' is no timeout for {step}; write whole seconds, minutes or hours, as in 90s or 30m, up to 7d"
             )));
         };
-        let names: Vec<&str> = plan.steps.iter().map(|row| row.name.as_str()).collect();
+        let names: Vec<&str> = outline.steps.iter().map(|row| row.name.as_str()).collect();
         let meant: Vec<&str> = names.iter().copied().filter(|name| is_meant(name, step)).collect();
         if meant.is_empty() {
             return Err(no_such_step(session, step, &names));
@@ -350,8 +381,10 @@ async fn settings(
     Ok(Settings {
         thresholds: thresholds.clone(),
         timeouts_s,
-        halt_on_failures,
-        wave_threshold_percent: body.wave_threshold,
+        max_unavailable: *max_unavailable,
+        halt_on_failures: *halt_on_failures,
+        wave_threshold_percent: *wave_threshold,
+        not_after,
     })
 }
 

@@ -41,13 +41,13 @@ const THRESHOLD: Shape = Shape::Grammar {
     pattern: r"^[1-9]?[0-9]%$",
     what: "a threshold: a share from 0% to 100%, as in 75% or gateways=90%",
 };
-const SHARE: Shape = Shape::Grammar {
+pub(super) const SHARE: Shape = Shape::Grammar {
     max: 20,
     holds: |text| text.parse::<Share>().is_ok(),
     pattern: r"^([1-9][0-9]{0,5}|[1-9][0-9]?%)$",
     what: "a number of nodes (1 or more) or a share of them (1% to 100%)",
 };
-const WHEN: Shape = Shape::Grammar {
+pub(super) const WHEN: Shape = Shape::Grammar {
     max: 64,
     holds: |text| when(text, DateTime::UNIX_EPOCH).is_some(),
     pattern: r"^[1-9][0-9]{0,2}(m|h)$",
@@ -118,7 +118,7 @@ impl RolloutBody {
 }
 
 /// A moment, or a time from `now`; in whole seconds.
-fn when(text: &str, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn when(text: &str, now: Timestamp) -> Option<Timestamp> {
     let moment = match DateTime::parse_from_rfc3339(text) {
         Ok(moment) => moment.with_timezone(&Utc),
         Err(_) => {

@@ -3,7 +3,8 @@
 //! The only change of a session that is made without its lease, and only where nobody holds one: it takes the next epoch
 //! itself, so that a worker that was merely slow writes nothing more. Commands that wait are answered, not obeyed: in a
 //! restored database they are as old as the rest, and a worker that dies of one would be started for it for ever. So it is
-//! with components that others want: they wait until the session is resumed or cancelled, or somebody asks again.
+//! with components that others want: in a restored database they wait until the session is resumed or cancelled, or somebody
+//! asks again. A session that is parked by itself keeps them: whoever waits for them is told, and goes on without them.
 
 use crate::model::session::SessionId;
 
@@ -39,6 +40,19 @@ async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) ->
            given_up as (
              update hand_over h set done_at = clock_timestamp()
                from free where h.holder_id = free.session_id and h.done_at is null),
+           wanted as materialized (
+             select p.component_id, p.wanted_by
+               from free join session_component_batch b on b.session_id = free.session_id and b.slice_no is not null
+              cross join lateral unnest(b.component_ids) u(component_id)
+               join component_progress p
+                 on p.component_id = u.component_id and p.claimed_by = free.session_id and p.wanted_by is not null
+              where $1::int8 is not null
+                for update of p),
+           kept as (
+             update component_progress p set wanted_by = null from wanted w where p.component_id = w.component_id),
+           told as (
+             select pg_notify('bosun_session_' || w.wanted_by, 'claims')::text as told
+               from (select distinct wanted_by from wanted) w),
            parked as (
              update session s set state = 'stuck', reason = $2
                from free where s.session_id = free.session_id and s.state not in ('waiting', 'ended', 'stuck')
@@ -48,7 +62,7 @@ async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) ->
              select p.session_id, coalesce((select max(e.seq) from event e where e.session_id = p.session_id), 0) + 1,
                     clock_timestamp(), p.epoch, 'state_changed', jsonb_build_object('state', 'stuck', 'reason', $2::text)
                from parked p)
-           select count(*) as "n!" from parked"#,
+           select (select count(*) from parked) + 0 * (select count(told) from told) as "n!""#,
         session,
         reason
     )

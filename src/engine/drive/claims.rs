@@ -28,8 +28,10 @@ impl Driver {
             db::component_progress::last_power(connection, &ids).await
         };
         let rows = self.journal.read(look).await?;
-        let told = Told::of(session, &rows, &self.flow, |component| self.ordinals.get(&component).copied());
-        let others: Vec<SessionId> = told.wanted.keys().flatten().copied().collect();
+        let told = Told::of((session, self.admitted_at), &rows, &self.flow, |component| {
+            self.ordinals.get(&component).copied()
+        });
+        let others: Vec<SessionId> = told.wanted.keys().flatten().chain(told.kept.keys()).copied().collect();
         let names =
             self.journal.read(async |connection| db::session::names(connection, &others).await).await?;
         if told.gives_nothing && !self.asked.is_empty() {
@@ -62,13 +64,15 @@ struct Told {
     granted: Vec<(Ordinal, Option<Timestamp>)>,
     /// Not ours to go on with, by the session that has or gets them.
     wanted: BTreeMap<Option<SessionId>, Vec<Ordinal>>,
+    /// Not given to us after all, by the session that keeps them.
+    kept: BTreeMap<SessionId, Vec<Ordinal>>,
     /// Nobody wants anything that is ours.
     gives_nothing: bool,
 }
 
 impl Told {
     fn of(
-        session: SessionId,
+        (session, admitted_at): (SessionId, Timestamp),
         rows: &[LastPower],
         flow: &Flow,
         ordinal: impl Fn(i32) -> Option<Ordinal>,
@@ -84,6 +88,12 @@ impl Told {
                 told.gives_nothing = false;
                 told.wanted.entry(row.wanted_by).or_default().push(ordinal);
             } else if awaits && !ours && row.wanted_by != Some(session) {
+                // Whoever has it has had it since before it was asked for, and is not asked any more.
+                let had = row.handed_over_at.is_none_or(|at| at < admitted_at);
+                if let (true, None, Some(holder)) = (had, row.wanted_by, row.claimed_by) {
+                    told.kept.entry(holder).or_default().push(ordinal);
+                    continue;
+                }
                 told.wanted.entry(row.wanted_by.or(row.claimed_by)).or_default().push(ordinal);
             }
         }
@@ -92,10 +102,11 @@ impl Told {
 
     fn inputs(self, names: &BTreeMap<SessionId, String>) -> Vec<Input> {
         let granted = (!self.granted.is_empty()).then_some(Input::Granted(self.granted));
-        let wanted = self.wanted.into_iter().map(|(by, members)| {
-            let by = by.and_then(|by| names.get(&by)).map_or(NOBODY, String::as_str).to_owned();
-            Input::Wanted { by, members }
-        });
-        granted.into_iter().chain(wanted).collect()
+        let name = |of: Option<SessionId>| {
+            of.and_then(|of| names.get(&of)).map_or(NOBODY, String::as_str).to_owned()
+        };
+        let wanted = self.wanted.into_iter().map(|(by, members)| Input::Wanted { by: name(by), members });
+        let kept = self.kept.into_iter().map(|(by, members)| Input::Kept { by: name(Some(by)), members });
+        granted.into_iter().chain(wanted).chain(kept).collect()
     }
 }

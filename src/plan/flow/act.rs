@@ -102,6 +102,10 @@ impl Flow {
             } else if let Some(effect) = self.is_reserved(ordinal, step) {
                 self.reserved.entry(effect).or_default().push((step, ordinal));
             } else {
+                // Its place may have been given up, when it was set how many there are.
+                if self.deed(step).disturbs {
+                    self.take_place(ordinal);
+                }
                 going.push(ordinal);
             }
         }
@@ -254,6 +258,9 @@ impl Flow {
             self.components[ordinal.0 as usize].unact(deed);
             self.tally(ordinal);
             self.reopen(ordinal);
+            if self.gate.is_overfull() {
+                self.give_up_place(ordinal);
+            }
         }
     }
 

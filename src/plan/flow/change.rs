@@ -1,4 +1,5 @@
-//! What operators decide in the plan's place: who counts as through a step, which share is enough, how long is too long.
+//! What operators decide in the plan's place: who counts as through a step, which share is enough, how long is too long, how
+//! many may be inside at once, how many failures are too many, and until when anybody is begun with.
 
 use std::sync::Arc;
 
@@ -114,8 +115,9 @@ impl Flow {
         matches!(self.plan.steps[step.0 as usize].verb, Verb::Inspect { .. })
     }
 
-    /// Thresholds and timeouts are others from now on. What follows is judged with everything else that was fed.
-    pub(super) fn set(&mut self, settings: &Settings) -> String {
+    /// Thresholds, timeouts and what the gates know are others from now on. What follows is judged with everything else that
+    /// was fed. Whoever is inside stays there, however few may be inside now; whoever was left out stays out.
+    pub(super) fn set(&mut self, now: Timestamp, settings: &Settings) -> String {
         self.settings.merge(settings);
         let mut plan = Plan::clone(&self.frozen);
         plan.apply(&self.settings);
@@ -143,27 +145,42 @@ impl Flow {
                 ));
             }
         }
-        changes.extend(self.set_gates(&before.gates));
+        changes.extend(self.set_gates(now, &before.gates));
         if changes.is_empty() { "it is so already".to_owned() } else { changes.join("; ") }
     }
 
-    /// The gates halt as the plan says now; in what that is another thing than before, in words.
-    fn set_gates(&mut self, before: &Gates) -> Vec<String> {
-        let now = &self.plan.gates;
-        let (rules, mut changes) = (&mut self.gate.rules, Vec::new());
-        if before.halt_on_failures != now.halt_on_failures {
-            rules.halt_on_failures = now.halt_on_failures;
+    /// The gates know what the plan says now; in what that is another thing than before, in words.
+    fn set_gates(&mut self, now: Timestamp, before: &Gates) -> Vec<String> {
+        let gates = self.plan.gates.clone();
+        let mut changes = Vec::new();
+        if before.max_unavailable != gates.max_unavailable {
+            let words = |share: Option<Share>| {
+                share.map_or_else(|| "any number".to_owned(), |share| share.to_string())
+            };
+            let (new, old) = (words(gates.max_unavailable), words(before.max_unavailable));
+            changes.push(format!("{new} may be inside at once (was {old})"));
+            // Places that nobody has used are dealt anew.
+            (0..self.components.len() as u32).for_each(|index| self.give_up_place(Ordinal(index)));
+        }
+        if before.halt_on_failures != gates.halt_on_failures {
             let words = |share: Option<Share>| share.map_or_else(|| "never".to_owned(), |s| s.to_string());
-            let (new, old) = (words(now.halt_on_failures), words(before.halt_on_failures));
+            let (new, old) = (words(gates.halt_on_failures), words(before.halt_on_failures));
             changes.push(format!("too many failures are {new} (was {old})"));
         }
-        if before.wave_threshold_percent != now.wave_threshold_percent {
-            rules.wave_threshold_percent = now.wave_threshold_percent;
+        if before.wave_threshold_percent != gates.wave_threshold_percent {
             let words = |percent: Option<u8>| percent.unwrap_or(0);
-            let (new, old) = (words(now.wave_threshold_percent), words(before.wave_threshold_percent));
+            let (new, old) = (words(gates.wave_threshold_percent), words(before.wave_threshold_percent));
             changes.push(format!("a wave needs {new} % of the one before (was {old} %)"));
         }
+        if before.not_after != gates.not_after {
+            let words =
+                |at: Option<Timestamp>| at.map_or_else(|| "no moment".to_owned(), |at| at.to_rfc3339());
+            let (new, old) = (words(gates.not_after), words(before.not_after));
+            changes.push(format!("nobody more is begun after {new} (was {old})"));
+        }
+        self.gate.rules = gates;
         self.recheck_held |= !changes.is_empty();
+        self.look_at_clock(now);
         changes
     }
 }

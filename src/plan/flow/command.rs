@@ -28,7 +28,7 @@ impl Flow {
             }
             Command::Skip { members, steps } => ("skip", self.leave_out(now, members, &steps, actor, &why)),
             Command::Pass { steps, members } => ("pass", self.pass(now, &steps, members, actor, &why)),
-            Command::Set(settings) => ("set", self.set(&settings)),
+            Command::Set(settings) => ("set", self.set(now, &settings)),
             Command::Disable { members } => ("disable", self.disable(now, members, actor, &why)),
             Command::RetryPolicy { members } => ("retry_policy", self.limit_attempts(&members)),
         };
@@ -252,6 +252,22 @@ impl Flow {
         }
         if !going.is_empty() {
             self.note(EventKind::TakenOver, None, json!({ "by": by, "components": going.len() }));
+        }
+    }
+
+    /// Another session does not give what this one waited for: these are left as they are.
+    pub(super) fn kept(&mut self, now: Timestamp, by: &str, members: &[Ordinal]) {
+        let reason =
+            Reason::new(ReasonCode::Claimed, format!("{by} keeps it: nobody is there to give it away"));
+        let mut left = 0;
+        for ordinal in members {
+            if self.awaits(*ordinal) && !self.components[ordinal.0 as usize].is_out() {
+                self.doom(now, *ordinal, reason.clone());
+                left += 1;
+            }
+        }
+        if left > 0 {
+            self.note(EventKind::Note, None, json!({ "note": format!("{by} keeps {left} components") }));
         }
     }
 

@@ -106,6 +106,11 @@ impl GateState {
         self.most().map_or(usize::MAX, |most| most.saturating_sub(self.taken))
     }
 
+    /// Whether more places are taken than there are by now.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.most().is_some_and(|most| self.taken > most)
+    }
+
     /// The wave before the current one of which too many failed.
     pub(super) fn failed_wave(&self) -> Option<usize> {
         let allowed = 100 - usize::from(self.rules.wave_threshold_percent.unwrap_or(0));

@@ -97,6 +97,13 @@ pub enum Input {
         /// Whom.
         members: Vec<Ordinal>,
     },
+    /// Another session keeps these, for which this one waited.
+    Kept {
+        /// Its name.
+        by: String,
+        /// Whom.
+        members: Vec<Ordinal>,
+    },
     /// Components that this session waited for are its own now; the last power effect on each by whoever held it.
     Granted(Vec<(Ordinal, Option<Timestamp>)>),
     /// A freeze covers exactly these now.
@@ -353,6 +360,7 @@ impl Flow {
             Input::Reported(reports) => self.reported(now, reports),
             Input::Command { command, actor, reason } => self.command(now, command, &actor, reason),
             Input::Wanted { by, members } => self.wanted(now, &by, &members),
+            Input::Kept { by, members } => self.kept(now, &by, &members),
             Input::Granted(members) => self.granted(&members),
             Input::Frozen(members) => self.freeze(&members),
         }

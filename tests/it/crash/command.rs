@@ -135,7 +135,8 @@ async fn retry(app: &App, cut: Option<Cut>, name: &str) -> (Verdict, u64) {
     (verdict, proxy.calls())
 }
 
-async fn change(app: &App, xname: &str, change: serde_json::Value) {
+/// Changes a node by hand.
+pub(super) async fn change(app: &App, xname: &str, change: serde_json::Value) {
     let url = format!("{}/sim/nodes/{xname}", app.machine.url());
     let answer = reqwest::Client::new().post(url).body(change.to_string()).send().await.unwrap();
     assert!(answer.status().is_success(), "{}", answer.status());
@@ -187,7 +188,8 @@ async fn ask(app: &App, session: SessionId, asked: Asked) {
     give(app, session, request).await;
 }
 
-async fn give(app: &App, session: SessionId, request: CommandRequest) {
+/// Leaves a command for the session's writer.
+pub(super) async fn give(app: &App, session: SessionId, request: CommandRequest) {
     let mut connection = db::acquire(&app.database.pool).await.unwrap();
     db::command::insert(&mut connection, &session, &request, "somebody").await.unwrap();
 }

@@ -83,7 +83,6 @@ async fn a_part_is_frozen_but_for_some() {
         json!({"name": "bos", "operation": "shutdown", "template_name": "demo", "limit": "x1000c0s3b0n0"});
     assert_eq!(v2(&dev, reqwest::Method::POST, "sessions", session).await.0, 201);
 
-    // One that waits for others goes on waiting while it is frozen.
     let held = dev.bosun(&["freeze", "lift", "--all"]).await.expect(0).out;
     assert_eq!(held, "freezes lifted: 1\n");
     let nowhere = dev.bosun(&["freeze", "set", "--reason", "x", "--components", "x9c0"]).await;
@@ -164,5 +163,33 @@ async fn a_freeze_closes_the_gates_of_sessions_at_work() {
     dev.bosun(&["freeze", "lift", "--all"]).await.expect(0);
     told(0).await;
     let done = dev.bosun(&["session", "wait", "night", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (8, 0, 0));
+}
+
+/// Whoever waits for others and is frozen meanwhile goes on waiting, and does not keep those behind it waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_and_is_frozen_waits_on_without_a_place_in_the_line() {
+    let dev = Dev::start(&["--nodes=8", "--boot=3s"], &[]).await;
+    let line = ["session", "create", "--template", "demo", "--operation", "reboot", "--name", "first"];
+    dev.bosun(&[&line[..], &["--limit", "x1000c0s0"]].concat()).await.expect(0);
+    let line = ["session", "create", "--template", "demo", "--operation", "shutdown", "--name", "second"];
+    dev.bosun(&[&line[..], &["--on-conflict", "wait"]].concat()).await.expect(0);
+    assert_eq!(dev.show("second").await["state"], "waiting");
+    dev.bosun(&["freeze", "set", "--reason", "pump", "--components", "x1000c0s1b0n0"]).await.expect(0);
+    dev.bosun(&["session", "wait", "first"]).await.expect(0);
+    until("it says that it is frozen", || async {
+        let second = dev.show("second").await;
+        assert_eq!(second["state"], "waiting", "{second:#}");
+        second["reason"].as_str().is_some_and(|why| why.contains("pump")).then_some(())
+    })
+    .await;
+    let held: i64 = sqlx::query_scalar("select count(*) from claims").fetch_one(&dev.pool).await.unwrap();
+    assert_eq!(held, 0, "it holds nothing");
+    let done =
+        dev.session("third", "reboot", &["--limit", "x1000c0s1b1", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (2, 0, 0));
+    assert_eq!(dev.show("second").await["state"], "waiting");
+    dev.bosun(&["freeze", "lift", "--all"]).await.expect(0);
+    let done = dev.bosun(&["session", "wait", "second", "-o", "json"]).await.expect(0).json();
     assert_eq!(ended(&done), (8, 0, 0));
 }

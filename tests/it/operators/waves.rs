@@ -151,10 +151,20 @@ async fn a_time_window_opens_and_closes() {
         let refused = dev.bosun(&line).await.expect(1);
         assert!(refused.err.contains("not_"), "{}", refused.err);
     }
-    let line = ["--not-before=3s", "--not-after=6s", "--max-unavailable=1"];
+    let line = ["--not-before=3s", "--not-after=7s", "--max-unavailable=1"];
     create(&dev, "window", "reboot", &line).await;
     let session = dev.show("window").await;
-    assert!(wave(&session, 1)["gate"].as_str().unwrap().starts_with("opens at "), "{session:#}");
+    assert_eq!(session["state"], "waiting", "{session:#}");
+    assert!(session["reason"].as_str().unwrap().starts_with("begins at 2"), "{session:#}");
+    // Until then it holds nothing, and no worker; nobody waits for it, and nothing is looked at.
+    let held: i64 = sqlx::query_scalar("select count(*) from claims").fetch_one(&dev.pool).await.unwrap();
+    assert_eq!(held, 0);
+    create(&dev, "later", "shutdown", &["--not-before=1h"]).await;
+    dev.bosun(&["session", "cancel", "later"]).await.expect(0);
+    let leases: i64 =
+        sqlx::query_scalar("select count(*) from session_lease").fetch_one(&dev.pool).await.unwrap();
+    assert!(leases == 0 || dev.show("window").await["state"] != "waiting", "{leases} leases");
+    assert_eq!(in_state(&dev, "later", "ended").await["outcome"], "cancelled");
     let done = dev.bosun(&["session", "wait", "window", "-o", "json"]).await.expect(3).json();
     let (succeeded, failed, skipped) = ended(&done);
     assert!(succeeded > 0 && failed == 0 && skipped > 0, "{done:#}");
@@ -222,4 +232,37 @@ async fn power_is_asked_for_at_the_pace_that_was_given() {
         ["session", "create", "--template", "demo", "--operation", "boot", "--power-interval=Rivr=1s"];
     let refused = dev.bosun(&wrong).await.expect(5);
     assert!(refused.err.contains("no component is of class 'Rivr'"), "{}", refused.err);
+}
+
+/// A careful session is let go faster, and is given an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_a_running_session_are_changed() {
+    let dev = Dev::start(&["--nodes=8", "--boot=2s"], &[]).await;
+    create(&dev, "careful", "reboot", &["--max-unavailable=1", "--halt-on-failures=1"]).await;
+    dev.step("careful", "compute/power_off", |step| count(step, "attempts") > 0).await;
+    let set = async |more: &[&str]| dev.bosun(&[&["session", "set", "careful"][..], more].concat()).await;
+    assert!(set(&["--max-unavailable", "none"]).await.expect(2).err.contains("number of nodes"));
+    let past = set(&["--not-after", "2001-01-01T00:00:00Z"]).await.expect(1);
+    assert!(past.complaint().contains("not_after has passed"), "{past:?}");
+    set(&["--max-unavailable", "100%", "--halt-on-failures", "50%", "--not-after", "1h"]).await.expect(0);
+    let done = dev.bosun(&["session", "wait", "careful", "-o", "json"]).await.expect(0).json();
+    assert_eq!(ended(&done), (8, 0, 0));
+    let events = dev.events("careful").await;
+    let answers = events.iter().filter(|event| event["kind"] == "command");
+    let answers: Vec<&str> = answers.map(|event| event["data"]["answer"].as_str().unwrap()).collect();
+    assert_eq!(answers.len(), 1);
+    for said in [
+        "100% may be inside at once (was 1)",
+        "it halts at 50% of failures (was 1)",
+        "nobody more is begun after 2",
+    ] {
+        assert!(answers[0].contains(said), "{said} is not in {answers:?}");
+    }
+    let together: Option<i64> = sqlx::query_scalar(
+        "select max(components)::int8 from effects where session = 'careful' and step = 'compute/power_off'",
+    )
+    .fetch_one(&dev.pool)
+    .await
+    .unwrap();
+    assert!(together > Some(1), "{together:?} at once");
 }

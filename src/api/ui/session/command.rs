@@ -16,7 +16,7 @@ use crate::{
     api::{
         ApiError, ApiState,
         actor::Actor,
-        bosun::command::{CommandBody, give},
+        bosun::command::{Changes, CommandBody, give},
         ui::{
             Failure,
             form::{FormKey, Submitted},
@@ -156,8 +156,11 @@ async fn order(
         reason: form.text("reason").map(|reason| reason.chars().take(1_000).collect()),
         components: form.text("components").map(str::to_owned).into_iter().collect(),
         now: kind == CommandKind::Cancel && form.text("now").is_some(),
-        thresholds: thresholds(&form)?,
-        timeouts: form.named("timeout:").map(|(step, text)| (step.to_owned(), text.to_owned())).collect(),
+        changes: Changes {
+            thresholds: thresholds(&form)?,
+            timeouts: form.named("timeout:").map(|(step, text)| (step.to_owned(), text.to_owned())).collect(),
+            ..Changes::default()
+        },
         ..CommandBody::plain(kind)
     };
     give(&state, &session, body, actor).await?;

@@ -27,6 +27,8 @@ pub enum Order {
     Wanted(Vec<Ordinal>),
     /// Their holder gives these to the session, if it still waits for them.
     Given(Vec<Ordinal>),
+    /// Their holder does not.
+    Kept(Vec<Ordinal>),
     /// A freeze covers exactly these from now on.
     Frozen(Vec<Ordinal>),
     /// The worker is gone, and the session is parked.
@@ -271,6 +273,10 @@ impl Driver {
                 self.past.claimed.extend(&given);
                 Input::Granted(given.into_iter().map(|ordinal| (ordinal, None)).collect())
             }
+            Order::Kept(mut members) => {
+                members.retain(|ordinal| self.past.awaited.contains(ordinal));
+                Input::Kept { by: "another".to_owned(), members }
+            }
             Order::Frozen(members) => {
                 self.frozen.clone_from(&members);
                 Input::Frozen(members)
@@ -400,8 +406,10 @@ impl Driver {
         }
         let rest: Vec<Output> = outputs.iter().filter(|o| !matches!(o, Output::Open(_))).cloned().collect();
         self.judge(&rest);
+        let mut enters = false;
         for output in outputs {
             if let Output::Call { effect, step, rung, members } = output {
+                enters |= members.iter().any(|ordinal| !self.is_inside(*ordinal));
                 let intent = Effect {
                     no: *effect,
                     step: *step,
@@ -417,7 +425,7 @@ impl Driver {
                 assert!(self.effects.insert(*effect, intent).is_none(), "{effect:?} was used before");
             }
         }
-        if outputs.iter().any(|output| matches!(output, Output::Call { .. })) {
+        if enters {
             self.judge_inside();
         }
     }

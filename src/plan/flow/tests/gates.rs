@@ -65,9 +65,16 @@ impl Driver {
         failed.filter(|seq| !taken && !accepted(*seq))
     }
 
+    /// What the gates know, with what operators changed of it.
+    fn gates(&self) -> Gates {
+        let mut gates = self.plan.gates.clone();
+        self.past.standing.settings.apply_to(&mut gates);
+        gates
+    }
+
     /// Somebody outside is called: the gate has to be open.
     pub fn judge_gate(&self, ordinal: Ordinal) {
-        let gates = &self.flow.plan().gates;
+        let gates = &self.gates();
         let wave = self.wave(ordinal);
         let earlier = self.past.claimed.iter().find(|other| self.wave(**other) < wave);
         assert_eq!(earlier, None, "{ordinal:?} did not wait for the wave before");
@@ -100,9 +107,9 @@ impl Driver {
         assert!(!gates.approve_between_waves || approved >= wave as usize, "{ordinal:?} was not approved");
     }
 
-    /// After intents are stored: no more inside than there may be.
+    /// After intents are stored that bring somebody inside: no more are there than there may be.
     pub fn judge_inside(&self) {
-        let Some(share) = self.plan.gates.max_unavailable else { return };
+        let Some(share) = self.gates().max_unavailable else { return };
         let most = share.at_most(self.plan.members.len());
         let inside = self.past.claimed.iter().filter(|ordinal| self.is_inside(**ordinal)).count();
         let accepted = self.past.approvals.iter().any(|approval| approval.accepts_failures);

@@ -284,7 +284,7 @@ impl Driver {
                     || (live.place.is_in_flight() && read.place == Place::NotReached
                         && !flow.components[index].is_inside())
                     // Places that nobody has used are dealt anew.
-                    || (unbegun(live) && read.place.is_in_flight() && self.plan.gates.max_unavailable.is_some())
+                    || (unbegun(live) && read.place.is_in_flight() && flow.plan().gates.max_unavailable.is_some())
                     || (let_go && matches!(read.place, Place::Skipped | Place::Dropped));
                 assert!(
                     same,

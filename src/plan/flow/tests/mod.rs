@@ -2,12 +2,14 @@
 //! that are killed.
 
 mod barriers;
+mod change;
 mod driver;
 mod gates;
 mod inputs;
 mod laws;
 mod ledger;
 mod properties;
+mod retry;
 mod services;
 mod site;
 mod stories;

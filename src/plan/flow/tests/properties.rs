@@ -12,11 +12,15 @@ use super::{
     gated,
     world::Nature,
 };
-use crate::model::{
-    command::{Command, Settings},
-    gate::{Gates, Share},
-    pace::{PowerInterval, Rate},
-    plan::{Ordinal, StepNo},
+use crate::{
+    model::{
+        Timestamp,
+        command::{Command, Settings},
+        gate::{Gates, Share},
+        pace::{PowerInterval, Rate},
+        plan::{Ordinal, StepNo},
+    },
+    plan::standstill,
 };
 
 fn nature() -> impl Strategy<Value = Nature> {
@@ -75,9 +79,13 @@ fn order() -> impl Strategy<Value = Order> {
             let thresholds = BTreeMap::from([(boot_set.to_owned(), percent)]);
             Order::Command(Command::Set(Settings { thresholds, timeouts_s, ..gate }))
         }),
+        1 => (sometimes(), moment(3_000)).prop_map(|(max_unavailable, not_after)| {
+            Order::Command(Command::Set(Settings { max_unavailable, not_after, ..Settings::default() }))
+        }),
         1 => whom().prop_map(Order::Wanted),
         1 => whom().prop_map(Order::Given),
         1 => whom().prop_map(Order::Frozen),
+        1 => whom().prop_map(Order::Kept),
         1 => Just(Order::Parked),
     ]
 }
@@ -106,9 +114,16 @@ struct Case {
     retried: bool,
 }
 
+fn sometimes() -> impl Strategy<Value = Option<Share>> {
+    let share = prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)];
+    proptest::option::weighted(0.4, share)
+}
+
+fn moment(to: i64) -> impl Strategy<Value = Option<Timestamp>> {
+    proptest::option::weighted(0.2, (0..to).prop_map(|second| at(second * SECOND)))
+}
+
 fn gates() -> impl Strategy<Value = Gates> {
-    let sometimes = || proptest::option::weighted(0.4, share());
-    let moment = |to: i64| proptest::option::weighted(0.2, (0..to).prop_map(|second| at(second * SECOND)));
     let rate = |most: u32| {
         let rate =
             (1..most, 1..60_u64).prop_map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
@@ -189,6 +204,7 @@ fn case_in(weather: Weather) -> impl Strategy<Value = Case> {
                     Order::Wanted(whom)
                     | Order::Given(whom)
                     | Order::Frozen(whom)
+                    | Order::Kept(whom)
                     | Order::Command(
                         Command::Retry { members: whom, .. }
                         | Command::Restart { members: whom, .. }
@@ -237,6 +253,9 @@ proptest! {
                         (plan.steps[step.0 as usize].name.clone(), *seconds)
                     };
                     settings.timeouts_s = settings.timeouts_s.iter().map(named).collect();
+                    // Refused before it is asked.
+                    let moves = |share: &Share| standstill(&plan, *share).is_none();
+                    settings.max_unavailable = settings.max_unavailable.filter(moves);
                 }
                 _ => {}
             }
@@ -247,5 +266,26 @@ proptest! {
             driver.retry_ended();
             driver.drive_to_end();
         }
+    }
+
+    /// Also where workers die, calls are lost, gates stand in the way, and more of those that failed are sent back later.
+    #[test]
+    fn a_retry_touches_nothing_outside_its_closure(
+        case in case(),
+        members in whom(),
+        from in proptest::option::of(0..16_i16),
+    ) {
+        let count = case.script.natures.len() as u32;
+        let plan = gated(case.operation, case.layout, count, case.gates);
+        let members = members.into_iter().filter(|ordinal| ordinal.0 < count).collect();
+        let from: Vec<StepNo> = from.into_iter().map(|step| StepNo(step % plan.steps.len() as i16)).collect();
+        // What others say meanwhile may touch anybody.
+        let script = Script { orders: Vec::new(), awaited: Vec::new(), ..case.script };
+        let mut driver = Driver::new(plan, script);
+        driver.drive_to_end();
+        let before = driver.remember();
+        driver.reopen(Command::Retry { members, from });
+        driver.drive_to_end();
+        driver.judge_retry(&before);
     }
 }
