@@ -252,7 +252,7 @@ async fn cancelled_unadmitted(
         return Ok(true);
     }
     let why = request.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let error = format!("cancelled by {actor}{why}, before it was admitted");
+    let error = format!("cancelled by {actor}, before it was admitted{why}");
     Ok(db::session::end_waiting(conn, &session.id, Outcome::Cancelled, Some(&error)).await?)
 }
 

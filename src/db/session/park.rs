@@ -22,7 +22,7 @@ pub async fn park_all_running(conn: &mut Connection, reason: &str) -> Result<u64
 }
 
 async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) -> Result<u64, DbError> {
-    let parked = sqlx::query_scalar!(
+    let row = sqlx::query!(
         r#"with free as (
              update session_lease l
                 set epoch = l.epoch + 1, worker = null, valid_until = null, takeovers = 0
@@ -62,14 +62,17 @@ async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) ->
              select p.session_id, coalesce((select max(e.seq) from event e where e.session_id = p.session_id), 0) + 1,
                     clock_timestamp(), p.epoch, 'state_changed', jsonb_build_object('state', 'stuck', 'reason', $2::text)
                from parked p)
-           select (select count(*) from parked) + 0 * (select count(told) from told) as "n!""#,
+           select (select count(*) from parked) as "parked!", (select count(told) from told) as "told!""#,
         session,
         reason
     )
     .fetch_one(conn)
     .await
     .map_err(doing("park sessions"))?;
-    Ok(u64::try_from(parked).unwrap_or_default())
+    if row.told > 0 {
+        tracing::warn!(sessions = row.told, "sessions go on without what a parked one keeps");
+    }
+    Ok(u64::try_from(row.parked).unwrap_or_default())
 }
 
 /// Lets work begin again: what waits is admitted, and every stuck session is told to resume. How many there were.

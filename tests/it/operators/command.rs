@@ -138,6 +138,39 @@ async fn a_lower_threshold_lets_a_halted_session_go_on() {
         .await;
 }
 
+/// A barrier that cannot open says what may be typed, and each of it helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resumes_a_session_halted_at_a_barrier_goes_on_without_those_that_failed() {
+    let dev = Dev::start(&["--nodes=4", &format!("--fail-power-off={HANGS}")], &[]).await;
+    ordered(&dev).await;
+    for word in ["resume", "approve"] {
+        let line = ["session", "create", "--template", "ordered", "--operation", "shutdown", "--name", word];
+        dev.bosun(&line).await.expect(0);
+        let halted = dev.bosun(&["session", "wait", word]).await.expect(7).out;
+        for next in ["set NAME --threshold first=N%", "retry NAME", "resume NAME", "cancel NAME"] {
+            let next = format!("'bosun session {}'", next.replace("NAME", word));
+            assert!(halted.contains(&next), "{next} is not in {halted}");
+        }
+        dev.bosun(&["session", word, word, "--reason", "one is enough"]).await.expect(0);
+        let done = until("its end", || async {
+            let session = dev.show(word).await;
+            (session["state"] == "ended").then_some(session)
+        })
+        .await;
+        assert_eq!(ended(&done), (3, 1, 0), "{done:#}");
+        let accepted: Vec<(Option<i32>, bool, Option<String>)> =
+            sqlx::query_as("select wave, accepts_failures, reason from approvals where session = $1")
+                .bind(word)
+                .fetch_all(&dev.pool)
+                .await
+                .unwrap();
+        assert_eq!(accepted, [(None, true, Some("one is enough".to_owned()))]);
+        for node in dev.machine.nodes().await {
+            dev.machine.change(node["xname"].as_str().unwrap(), json!({"power": "on"})).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_now_it_brings_nothing_back_and_says_how_to() {
     let dev = Dev::start(&["--nodes=8", "--soft-off=1s"], &[]).await;

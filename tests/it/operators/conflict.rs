@@ -84,3 +84,22 @@ async fn fifty_that_race_never_have_a_node_at_the_same_time() {
         sqlx::query_scalar("select count(distinct session) from effects").fetch_one(&dev.pool).await.unwrap();
     assert!(worked > 4, "{worked} had their turn");
 }
+
+/// Nothing of it has begun, and no worker has it: it is over at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_can_be_cancelled() {
+    let dev = Dev::start(&["--nodes=8", "--boot=3s"], &[]).await;
+    let line = ["session", "create", "--template", "demo", "--operation", "reboot"];
+    dev.bosun(&[&line[..], &["--name", "first", "--limit", "x1000c0s0"]].concat()).await.expect(0);
+    dev.bosun(&[&line[..], &["--name", "second", "--on-conflict", "wait"]].concat()).await.expect(0);
+    let said = dev.bosun(&["session", "cancel", "second", "--reason", "not tonight"]).await.expect(0).out;
+    assert_eq!(said, "session second is cancelled; nothing of it had begun\n");
+    let done = dev.bosun(&["session", "wait", "second", "-o", "json"]).await.expect(6).json();
+    assert!(
+        done["reason"].as_str().is_some_and(|why| why.ends_with("before it was admitted: not tonight")),
+        "{done:#}"
+    );
+    // Nobody waits for it any more.
+    dev.bosun(&["session", "wait", "first"]).await.expect(0);
+    dev.session("third", "shutdown", &[]).await.expect(0);
+}

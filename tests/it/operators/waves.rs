@@ -253,7 +253,7 @@ async fn limits_of_a_running_session_are_changed() {
     assert_eq!(answers.len(), 1);
     for said in [
         "100% may be inside at once (was 1)",
-        "it halts at 50% of failures (was 1)",
+        "too many failures are 50% (was 1)",
         "nobody more is begun after 2",
     ] {
         assert!(answers[0].contains(said), "{said} is not in {answers:?}");

@@ -115,8 +115,7 @@ struct Case {
 }
 
 fn sometimes() -> impl Strategy<Value = Option<Share>> {
-    let share = prop_oneof![(1..5_u32).prop_map(Share::Count), (1..101_u8).prop_map(Share::Percent)];
-    proptest::option::weighted(0.4, share)
+    proptest::option::weighted(0.4, share())
 }
 
 fn moment(to: i64) -> impl Strategy<Value = Option<Timestamp>> {
