@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::support::{
     app::fast,
@@ -119,4 +120,21 @@ async fn the_page_needs_nothing_from_elsewhere() {
     }
     let style = reqwest::get(format!("{}/openapi/style.css", server.url)).await.unwrap();
     assert!(style.headers()["content-type"].to_str().unwrap().starts_with("text/css"));
+}
+
+/// Longer than a client of ours could ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_is_too_long_is_answered_as_documented() {
+    let server = Server::new(fast(2)).await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let query = "a".repeat(66_000);
+    let request = format!("GET /bosun/v1/components?status={query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 414 "), "{line}");
+    let document = document(&server.url).await;
+    let documented = &document["paths"]["/bosun/v1/components"]["get"]["responses"]["414"];
+    assert_eq!(documented["description"], "The URL is too long");
 }

@@ -46,6 +46,7 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body did not come in time",
         409 => "Something else is in the way",
         413 => "The body is too large",
+        414 => "The URL is too long",
         415 => "The body is not JSON",
         422 => "The session cannot be admitted",
         500 => "Our own mistake",
@@ -101,6 +102,10 @@ fn responses(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
     for status in ALWAYS.iter().chain(guarded).chain(&endpoint.errors) {
         let content = json!({"application/problem+json": {"schema": schemas.of(&PROBLEM)}});
         responses.insert(status.to_string(), json!({"description": meaning(*status), "content": content}));
+    }
+    // What reads requests refuses a longer URL before anybody here sees it, and says nothing more.
+    if !endpoint.query.is_empty() {
+        responses.insert("414".to_owned(), json!({"description": meaning(414)}));
     }
     Value::Object(responses)
 }
