@@ -8,10 +8,13 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    schema::{self, Shape},
+};
 
 /// Deepest nesting of a body: no request of ours needs more than a handful of levels.
 const DEPTH_MAX: usize = 32;
@@ -30,6 +33,16 @@ impl JsonBody {
     /// 400 when there was none.
     pub fn required(self) -> Result<Value, ApiError> {
         self.0.ok_or_else(|| ApiError::bad_request("a body is required: None is not of type 'object'"))
+    }
+
+    /// The body, which is required, as what it stands for.
+    ///
+    /// # Errors
+    /// 400 when there was none, or when it has not this shape.
+    pub fn parsed<T: DeserializeOwned>(self, shape: &Shape) -> Result<T, ApiError> {
+        let body = self.required()?;
+        schema::check(shape, &body)?;
+        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))
     }
 }
 

@@ -9,6 +9,7 @@ use bosun::{
         gate::Rollout,
         options::Options,
         plan::{EdgeKind, Plan, SliceArtifacts, UnknownPolicy},
+        workflow::Workflow,
         xname::Xname,
     },
     plan::{Binding, BoundBootSet, Mistake, compile, hash, render, workflow},
@@ -41,7 +42,10 @@ fn artifacts(image: &str) -> SliceArtifacts {
 }
 
 fn bind(operation: &str, boot_sets: Vec<BoundBootSet>) -> Result<Plan, Vec<Mistake>> {
-    let workflows = workflow::embedded();
+    bind_to(&workflow::embedded().get(operation).unwrap().workflow, boot_sets)
+}
+
+fn bind_to(workflow: &Workflow, boot_sets: Vec<BoundBootSet>) -> Result<Plan, Vec<Mistake>> {
     let binding = Binding {
         boot_sets,
         options: &Options::default(),
@@ -51,7 +55,7 @@ fn bind(operation: &str, boot_sets: Vec<BoundBootSet>) -> Result<Plan, Vec<Mista
         rollout: &Rollout::default(),
         power_intervals: Vec::new(),
     };
-    let plan = compile(&workflows.get(operation).unwrap().workflow, &binding)?;
+    let plan = compile(workflow, &binding)?;
     assert!(plan.edges.iter().all(|edge| edge.from < edge.to), "an edge leads downwards");
     Ok(plan)
 }
@@ -186,16 +190,7 @@ barriers:
   - {by: all, after: power_off, before: [inspect]}
 ";
     let workflow = workflow::parse("odd", text).unwrap();
-    let binding = Binding {
-        boot_sets: ordered(),
-        options: &Options::default(),
-        unknown: UnknownPolicy::Leave,
-        service_patience: Duration::from_secs(1800),
-        threshold_percent: 100,
-        rollout: &Rollout::default(),
-        power_intervals: Vec::new(),
-    };
-    let mistakes = compile(&workflow, &binding).unwrap_err();
+    let mistakes = bind_to(&workflow, ordered()).unwrap_err();
     assert!(mistakes[0].to_string().contains("would have to wait for itself"), "{}", mistakes[0]);
 }
 
@@ -320,16 +315,7 @@ steps:
   - {name: note, verb: job, command: [note], per: session, attempts: 2, needs: [check]}
 ";
     let workflow = workflow::parse("careful", text).unwrap();
-    let binding = Binding {
-        boot_sets: one_boot_set(),
-        options: &Options::default(),
-        unknown: UnknownPolicy::Leave,
-        service_patience: Duration::from_secs(1800),
-        threshold_percent: 100,
-        rollout: &Rollout::default(),
-        power_intervals: Vec::new(),
-    };
-    let plan = compile(&workflow, &binding).unwrap();
+    let plan = bind_to(&workflow, one_boot_set()).unwrap();
     insta::assert_snapshot!(render::tree(&plan));
     let stored = serde_json::to_value(&plan).unwrap();
     assert_eq!(

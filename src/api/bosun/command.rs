@@ -18,7 +18,7 @@ use crate::{
         body::{Json, JsonBody},
         endpoint::Endpoint,
         refuse_while_parked,
-        schema::{self, Field, Shape, optional, required, some_text, text},
+        schema::{Field, Shape, optional, required, some_text, text},
         tenant::Tenant,
     },
     db::{self, command::CommandRow, session::Session},
@@ -156,10 +156,7 @@ async fn order(
     actor: Actor,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let body = body.required()?;
-    schema::check(&COMMAND, &body)?;
-    let body: CommandBody =
-        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: CommandBody = body.parsed(&COMMAND)?;
     let session = session::find(&mut *db::acquire(&state.pool).await?, &tenant, &name).await?;
     let message = give(&state, &session, body, actor).await?;
     Ok(Json(StatusCode::ACCEPTED, json!({"message": message})))

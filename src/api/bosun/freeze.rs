@@ -17,7 +17,7 @@ use crate::{
         body::{Json, JsonBody},
         endpoint::{Endpoint, parameter},
         query::Query,
-        schema::{self, Field, Shape, optional, required, some_text, text},
+        schema::{Field, Shape, optional, required, some_text, text},
         tenant::Tenant,
     },
     db,
@@ -99,10 +99,7 @@ async fn set(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
-    let body = body.required()?;
-    schema::check(&REQUEST, &body)?;
-    let body: Body =
-        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: Body = body.parsed(&REQUEST)?;
     let mut conn = db::acquire(&state.pool).await?;
     let now = db::service_life::get(&mut conn).await?.now;
     drop(conn);

@@ -146,10 +146,7 @@ async fn import(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
-    let body = body.required()?;
-    schema::check(&REQUEST, &body)?;
-    let body: Body =
-        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: Body = body.parsed(&REQUEST)?;
     let options = options(&state, &body).await?;
     let mut templates = Vec::with_capacity(body.templates.len());
     for template in &body.templates {

@@ -11,7 +11,7 @@ use crate::{
         actor::Actor,
         body::{Json, JsonBody},
         endpoint::Endpoint,
-        schema::{self, Field, Shape, optional, required, some_text, text},
+        schema::{Field, Shape, optional, required, some_text, text},
         tenant::Tenant,
     },
     db,
@@ -76,7 +76,7 @@ async fn put(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
-    let body = read(body, &REQUEST)?;
+    let body: Body = body.parsed(&REQUEST)?;
     let chosen = state.admit.select("", &body.components).await?;
     let mut conn = db::acquire(&state.pool).await?;
     let reason = body.reason.unwrap_or_default();
@@ -91,15 +91,9 @@ async fn release(
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     tenant.nobodys()?;
-    let body = read(body, &RELEASE)?;
+    let body: Body = body.parsed(&RELEASE)?;
     let chosen = state.admit.select("", &body.components).await?;
     let mut conn = db::acquire(&state.pool).await?;
     let released = db::quarantine::release(&mut conn, &chosen.components, &actor.0).await?;
     Ok(Json::ok(json!({"message": format!("released: {released} of {}", xname::fold(&chosen.xnames))})))
-}
-
-fn read(body: JsonBody, shape: &Shape) -> Result<Body, ApiError> {
-    let body = body.required()?;
-    schema::check(shape, &body)?;
-    serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))
 }

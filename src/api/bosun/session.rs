@@ -20,7 +20,7 @@ use crate::{
         endpoint::{Endpoint, parameter},
         query::Query,
         refuse_while_parked,
-        schema::{self, Field, Shape, optional, required, some_text, text},
+        schema::{Field, Shape, optional, required, some_text, text},
         tenant::Tenant,
     },
     db::{
@@ -93,10 +93,7 @@ impl Confirmed {
 
 /// Reads a request for a session, or for a plan.
 pub(super) fn request(body: JsonBody, tenant: &Tenant, actor: Actor) -> Result<SessionRequest, ApiError> {
-    let body = body.required()?;
-    schema::check(&REQUEST, &body)?;
-    let body: RequestBody =
-        serde_json::from_value(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let body: RequestBody = body.parsed(&REQUEST)?;
     let name = body.name.unwrap_or_else(|| {
         Uuid::new_v4().to_string().parse().expect("a UUID is made of letters, digits and '-'")
     });

@@ -89,6 +89,7 @@ async fn all(conn: &mut Connection, filter: &ComponentFilter<'_>) -> Result<Vec<
     .await
 }
 
+/// Each by its name (`offset 0`, for the reason that `report` gives), since reports are answered on a connection that keeps its plans.
 async fn named(
     conn: &mut Connection,
     xnames: &[String],

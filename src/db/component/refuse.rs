@@ -36,7 +36,7 @@ pub(in crate::db) async fn refuse(
         "with shown as materialized (
            select r.*, w.why
              from unnest($1::int4[], $2::text[]) w(component_id, why)
-             join lateral (select * from component_record y where y.component_id = w.component_id offset 0) r on true)
+             join lateral (select * from component_record y where y.component_id = w.component_id) r on true)
          update component c
             set enabled = false, wished_at = null, wished_by = null, error = r.why,
                 status = jsonb_build_object('phase', '', 'status_override', 'failed'),

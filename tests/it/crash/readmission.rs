@@ -6,15 +6,18 @@ use bosun::{
     engine::Exit,
     model::{
         command::{CommandKind, CommandRequest},
-        session::{Outcome, SessionId, SessionState},
+        session::{SessionId, SessionState},
     },
 };
 use chrono::Utc;
 
-use super::{RUN_MAX, assert_most_were_hit, command::change, proxy};
+use super::{
+    RUN_MAX, assert_most_were_hit,
+    command::{change, judge_retry},
+    proxy,
+};
 use crate::support::{
     app::App,
-    invariants,
     lane::{self, Verdict},
     proxy::{Cut, Proxy},
 };
@@ -92,21 +95,10 @@ async fn run(app: &App, cut: Option<Cut>, name: &str) -> (Verdict, u64) {
         Ok(Ok(Exit::Done)) => {}
         other => verdict.violations.push(format!("its worker ended as {other:?}")),
     }
-    verdict.violations.extend(invariants::violations(app, session, since).await);
-    let row = app.session(session).await;
-    if row.outcome != Some(Outcome::Succeeded) || row.succeeded != NODES as i32 {
-        verdict
-            .violations
-            .push(format!("it is {:?}, {:?}, {} succeeded", row.state, row.outcome, row.succeeded));
-    }
+    verdict.violations.extend(judge_retry(app, session, since, &broken).await);
     let commands = db::command::list(&mut connection, &session).await.unwrap();
     if commands.len() != 1 || commands[0].obeyed_at.is_none() {
         verdict.violations.push(format!("{commands:?}"));
-    }
-    for (xname, edges) in invariants::edges(app, since) {
-        if edges != ["off", "on"].repeat(if broken.contains(&xname) { 2 } else { 1 }) {
-            verdict.violations.push(format!("the power of {xname} went {edges:?}"));
-        }
     }
     (verdict, calls)
 }
