@@ -47,6 +47,7 @@ async fn park_some(conn: &mut Connection, session: Option<i64>, reason: &str) ->
                join component_progress p
                  on p.component_id = u.component_id and p.claimed_by = free.session_id and p.wanted_by is not null
               where $1::int8 is not null
+              order by p.component_id
                 for update of p),
            kept as (
              update component_progress p set wanted_by = null from wanted w where p.component_id = w.component_id),
