@@ -10,7 +10,7 @@ use std::{
 };
 
 use reqwest::{
-    Method,
+    Method, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 use serde::Serialize;
@@ -130,6 +130,7 @@ impl Webhook {
         kind: Kind,
         message: Message<'_, impl Serialize>,
     ) -> Result<(Heard, Option<Duration>), ClientError> {
+        let asked = Instant::now();
         let turn = tokio::time::timeout(self.timeout / 2, self.requests.acquire()).await;
         let _turn = turn.map_err(|_| unavailable("our other requests took too long".to_owned()))?;
         let method = match message.method {
@@ -140,7 +141,8 @@ impl Webhook {
             site::Method::Delete => Method::DELETE,
         };
         tracing::debug!(service = SERVICE, %method, url = %message.url, "call");
-        let mut request = self.client.request(method.clone(), message.url.as_str()).timeout(self.timeout / 2);
+        let left = self.timeout.saturating_sub(asked.elapsed());
+        let mut request = self.client.request(method.clone(), message.url.as_str()).timeout(left);
         if let Some(secret) = message.token {
             request = request.header(AUTHORIZATION, authorization(secret)?);
         }
@@ -157,21 +159,31 @@ impl Webhook {
             sent.as_ref().map_or_else(|_| "broken".to_owned(), |got| got.status().as_str().to_owned());
         let labels = [("service", SERVICE), ("method", method.as_str()), ("status", &status)];
         self.tally.measure(metric::SERVICE_REQUEST_SECONDS, &labels, begun.elapsed());
-        let mut response = sent.map_err(|error| broken(SERVICE, kind, error))?;
-        let status = response.status().as_u16();
+        let response = sent.map_err(|error| broken(SERVICE, kind, error))?;
+        let status = response.status();
         let asked_to_wait = retry_after(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| broken(SERVICE, kind, error))? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                let text = format!("the answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20);
-                return Err(ClientError::Unreadable { service: SERVICE, text });
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = match body(kind, response).await {
+            // A refusal is a refusal even if its words are lost.
+            Err(_) if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => Vec::new(),
+            body => body?,
+        };
+        let status = status.as_u16();
         tracing::debug!(service = SERVICE, status, "answer");
         let document = serde_json::from_slice(&body).ok();
         Ok((Heard { status, text: said(&body), document }, asked_to_wait))
     }
+}
+
+async fn body(kind: Kind, mut response: Response) -> Result<Vec<u8>, ClientError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(SERVICE, kind, error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            let text = format!("the answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20);
+            return Err(ClientError::Unreadable { service: SERVICE, text });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// A site has many services: whoever reads that one does not answer has to know which.

@@ -129,7 +129,9 @@ async fn ask(
     members: &[Member<'_>],
     shared: &Shared<'_>,
 ) -> Result<Vec<(Ordinal, Seen)>, ClientError> {
-    let body = Body { session: shared.session, step: shared.step, components: names(members, shared) };
+    // GET sends no body.
+    let components = if question.method == Method::Get { Vec::new() } else { names(members, shared) };
+    let body = Body { session: shared.session, step: shared.step, components };
     let message = Message {
         method: question.method,
         url: &question.url,

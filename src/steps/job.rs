@@ -9,10 +9,10 @@
 //! [`crate::clients::kubernetes::site_job`]), which outlives its worker: the next one finds it by its name. It finds the
 //! names in files then, and its log is both of its outputs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{
-    done,
+    covering, done, learnt,
     site::{Verdict, judge, key, names},
     words::clean,
 };
@@ -84,23 +84,32 @@ pub(super) async fn observe(
     let standing = match &step.kubernetes {
         Some(pod) => at.site_jobs.look(sight.shared.session_id, pod, &calls, step.within).await?,
         None => {
-            let known = |name: &String| Some((name.clone(), at.commands.look(name)?));
+            let known = |name: &String| Some((name.clone(), Ok(at.commands.look(name)?)));
             calls.iter().filter_map(known).collect()
         }
     };
-    let mut seen = Vec::with_capacity(sight.members.len());
-    for (open, call) in sight.open.iter().zip(&calls) {
-        let covered: HashSet<Ordinal> = open.members.iter().copied().collect();
-        let members: Vec<Member<'_>> =
-            sight.members.iter().filter(|member| covered.contains(&member.ordinal)).copied().collect();
+    let covering = covering(sight);
+    let mut covered: Vec<Vec<Member<'_>>> = vec![Vec::new(); calls.len()];
+    for member in sight.members {
+        if let Some(index) = covering.get(&member.ordinal) {
+            covered[*index].push(*member);
+        }
+    }
+    let (mut seen, mut trouble) = (Vec::with_capacity(sight.members.len()), None);
+    for (call, members) in calls.iter().zip(covered) {
         let verdicts = match standing.get(call) {
-            Some(None) => vec![Seen::Pending; members.len()],
-            Some(Some(ended)) => judged(&members, &sight.shared, ended),
+            Some(Ok(None)) => vec![Seen::Pending; members.len()],
+            Some(Ok(Some(ended))) => judged(&members, &sight.shared, ended),
+            // The others' ends are known all the same.
+            Some(Err(error)) => {
+                trouble = Some(CallError::from(error.clone()));
+                continue;
+            }
             None => vec![Seen::Busy(lost(step)); members.len()],
         };
         seen.extend(members.iter().map(|member| member.ordinal).zip(verdicts));
     }
-    Ok(seen)
+    learnt(seen, trouble)
 }
 
 fn site_job<'a>(

@@ -4,7 +4,7 @@
 //! is a pure function in every file (it is where the services' traps are), so that it can be tested as a table. A
 //! component an observation does not mention is *unseen*: the question about it failed, and nothing may be concluded.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use crate::{
     clients::Services,
@@ -134,6 +134,16 @@ fn learnt(seen: Vec<(Ordinal, Seen)>, trouble: Option<CallError>) -> Result<Vec<
         Some(error) if seen.is_empty() => Err(error),
         _ => Ok(seen),
     }
+}
+
+/// The newest effect that covers each component, by its place in `open`.
+fn covering(sight: &Sight<'_>) -> HashMap<Ordinal, usize> {
+    let mut order: Vec<usize> = (0..sight.open.len()).collect();
+    order.sort_by_key(|index| sight.open[*index].effect);
+    order
+        .into_iter()
+        .flat_map(|index| sight.open[index].members.iter().map(move |ordinal| (*ordinal, index)))
+        .collect()
 }
 
 /// The direction, in the words of a sentence.

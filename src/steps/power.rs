@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
-    learnt, names, rejected,
+    covering, learnt, names, rejected,
     transition::{Heard, Need, Sent, Times, hear, need, reserved, settle},
 };
 use crate::{
@@ -158,16 +158,6 @@ struct Told {
     status: TransitionStatus,
     /// Those that say more than their transition's status: a task under way is heard like one that is not there.
     tasks: HashMap<Xname, Task>,
-}
-
-/// The newest effect that covers each component, by its place in `open`.
-fn covering(sight: &Sight<'_>) -> HashMap<Ordinal, usize> {
-    let mut order: Vec<usize> = (0..sight.open.len()).collect();
-    order.sort_by_key(|index| sight.open[*index].effect);
-    order
-        .into_iter()
-        .flat_map(|index| sight.open[index].members.iter().map(move |ordinal| (*ordinal, index)))
-        .collect()
 }
 
 /// Asks for the transitions of those effects that cover somebody in sight. One that cannot be asked for now is left

@@ -145,7 +145,8 @@ impl SiteJobs {
         Ok(true)
     }
 
-    /// How a session's Jobs stand, by name: running, or ended. One that is not mentioned is not there.
+    /// How a session's Jobs stand, by name: running, or ended; or why its end cannot be read: a log is on a node that may be
+    /// away. One that is not mentioned is not there.
     ///
     /// # Errors
     /// Kubernetes cannot be asked.
@@ -155,7 +156,7 @@ impl SiteJobs {
         pod: &Pod,
         wanted: &[String],
         within: Duration,
-    ) -> Result<HashMap<String, Option<Ended>>, ClientError> {
+    ) -> Result<HashMap<String, Result<Option<Ended>, ClientError>>, ClientError> {
         let (client, namespace) = self.at(pod).await?;
         let selector = format!("{SITE_JOB_LABEL}={session}");
         let jobs: Api<JobObject> = Api::namespaced(client.clone(), &namespace);
@@ -172,9 +173,9 @@ impl SiteJobs {
             let ended = match read::over(&job) {
                 None => {
                     self.note_wait(&name, newest);
-                    None
+                    Ok(None)
                 }
-                Some(reason) => Some(self.ended(&name, &reason, newest, &pods, within).await?),
+                Some(reason) => self.ended(&name, &reason, newest, &pods, within).await.map(Some),
             };
             standing.insert(name, ended);
         }

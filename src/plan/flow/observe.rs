@@ -153,7 +153,7 @@ impl Flow {
     fn believes_ready(&mut self, ordinal: Ordinal, asked_at: Timestamp) -> bool {
         let component = &mut self.components[ordinal.0 as usize];
         let reported = component.reported.as_ref();
-        let since_power_on = |report: &Report| component.powered_on.is_some_and(|on| millis(report.at) >= on);
+        let since_power_on = |report: &Report| component.powered_on.is_some_and(|on| millis(report.at) > on);
         if reported.is_some_and(|report| since_power_on(report)) {
             return false;
         }

@@ -104,14 +104,16 @@ impl Flow {
         true
     }
 
-    /// The steps for which a call of this one speaks.
+    /// The steps for which a call of this one speaks: the same step of the workflow, in other boot sets and waves. Two workflows
+    /// joined in one session may have different steps of one name.
     pub(super) fn together(&self, step: StepNo) -> Vec<StepNo> {
         if self.steps[step.0 as usize].shape.group != Group::Session {
             return vec![step];
         }
         let declared = |step: StepNo| self.step_name(step).rsplit('/').next();
         let every = (0..).map(StepNo).take(self.plan.steps.len());
-        every.filter(|other| declared(*other) == declared(step)).collect()
+        let verb = |step: StepNo| &self.plan.steps[step.0 as usize].verb;
+        every.filter(|other| declared(*other) == declared(step) && verb(*other) == verb(step)).collect()
     }
 
     /// When the next call of the step may be made, as far as its service goes.

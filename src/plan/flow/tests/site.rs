@@ -10,11 +10,12 @@ use super::{
 use crate::model::{
     command::Command,
     effect::EffectNo,
-    plan::{Ordinal, StepNo},
+    plan::{Ordinal, Plan, StepNo},
     reason::ReasonCode,
     result::FactKind,
     session::Outcome,
-    verb::{Answer, CallError, Decision, Seen, Took},
+    site::HttpStep,
+    verb::{Answer, CallError, Decision, Seen, Took, Verb},
 };
 
 /// An operation with a bit of everything.
@@ -72,6 +73,22 @@ fn a_call_per_session_speaks_for_all_slices_once() {
     let checked: usize =
         through.filter(|past| check(past.fact.step)).map(|past| past.fact.members.len()).sum();
     assert_eq!(checked, 4);
+}
+
+/// As where a boot and a shutdown with workflows of the site's own are one session.
+#[test]
+fn steps_of_one_name_that_call_something_else_make_calls_of_their_own() {
+    let mut plan = Plan::clone(&plan("site", Layout::Two, 4));
+    let announces = plan.steps.iter_mut().rfind(|step| step.name.ends_with("announce"));
+    let Some(Verb::Http(HttpStep { call: Some(call), .. })) = announces.map(|step| &mut step.verb) else {
+        panic!("it calls nothing")
+    };
+    call.url = "http://radio/".to_owned().try_into().unwrap();
+    let mut driver = Driver::new(plan.into(), Script { natures: vec![on(); 4], ..Script::default() });
+    assert_eq!(driver.drive_to_end(), Outcome::Succeeded);
+    let mut said = driver.said("http");
+    said.sort();
+    assert_eq!(said, [vec![0, 1], vec![0, 1], vec![2, 3], vec![2, 3]]);
 }
 
 #[test]
