@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    ApiError,
+    ApiError, ApiState,
     schema::{self, Shape},
 };
-use crate::{db::session_template::StoredTemplate, model::session_template::SessionTemplate};
+use crate::{
+    db::session_template::StoredTemplate,
+    model::{options::Options, session_template::SessionTemplate},
+};
 
 /// Reads a template from a body: checked against `shape`, in the form in which it is kept.
 ///
@@ -20,6 +23,23 @@ pub fn read(
 ) -> Result<SessionTemplate, ApiError> {
     schema::check(shape, &body)?;
     canonical(body, reject_nids, prefix)
+}
+
+/// Whether its images are there, as far as BOS's options ask for it; what was only odd is in the log.
+///
+/// # Errors
+/// 400 that says what is wrong, after `prefix`.
+pub async fn check_images(
+    state: &ApiState,
+    template: &SessionTemplate,
+    options: &Options,
+    prefix: &str,
+) -> Result<(), ApiError> {
+    let notes = state.admit.check_images(template, options).await;
+    for note in notes.map_err(|wrong| ApiError::bad_request(format!("{prefix}{wrong}")))? {
+        tracing::warn!("session template accepted: {note}");
+    }
+    Ok(())
 }
 
 /// The form in which a template is kept.

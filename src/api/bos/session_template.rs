@@ -14,11 +14,10 @@ use crate::{
         body::{Json, JsonBody},
         endpoint::Endpoint,
         name_in_path, schema,
-        session_template::{canonical, read, show},
+        session_template::{canonical, check_images, read, show},
         tenant::{Tenant, Unknown},
     },
     db::{self, session_template::StoredTemplate},
-    model::{options::Options, session_template::SessionTemplate},
 };
 
 /// How often a change is tried while others change the same template.
@@ -93,19 +92,6 @@ async fn put(
     db::session_template::put(&mut conn, &tenant.0, &parsed, &template).await?;
     let stored = db::session_template::get(&mut conn, &tenant.0, &name).await?;
     Ok(Json::ok(show(&stored)))
-}
-
-async fn check_images(
-    state: &ApiState,
-    template: &SessionTemplate,
-    options: &Options,
-    prefix: &str,
-) -> Result<(), ApiError> {
-    let notes = state.admit.check_images(template, options).await;
-    for note in notes.map_err(|wrong| ApiError::bad_request(format!("{prefix}{wrong}")))? {
-        tracing::warn!("session template accepted: {note}");
-    }
-    Ok(())
 }
 
 /// Tried again when somebody else changed the template in the meantime: no change is lost.

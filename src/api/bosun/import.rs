@@ -148,9 +148,10 @@ async fn import(
     tenant.nobodys()?;
     let body: Body = body.parsed(&REQUEST)?;
     let options = options(&state, &body).await?;
+    let in_force = state.options().await?;
     let mut templates = Vec::with_capacity(body.templates.len());
     for template in &body.templates {
-        let (name, fate) = import_template(&state, template, &body).await?;
+        let (name, fate) = import_template(&state, template, &body, &in_force).await?;
         templates.push((name, fate));
     }
     let components = body.components.into_iter().map(foreign).collect();
@@ -212,11 +213,12 @@ async fn import_template(
     state: &ApiState,
     template: &Map<String, Value>,
     body: &Body,
+    options: &Options,
 ) -> Result<(String, Fate), ApiError> {
     let text = |key: &str| template.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, tenant) = (text("name"), text("tenant"));
     let shown = if tenant.is_empty() { name.clone() } else { format!("{tenant}/{name}") };
-    let fate = match keep_template(state, template, &name, Tenant(tenant), body).await {
+    let fate = match keep_template(state, template, &name, Tenant(tenant), body, options).await {
         Ok(fate) => fate,
         Err(error @ ApiError::BadRequest { .. }) => Fate::Left(error.to_string()),
         Err(error) => return Err(error),
@@ -230,6 +232,7 @@ async fn keep_template(
     name: &str,
     tenant: Tenant,
     body: &Body,
+    options: &Options,
 ) -> Result<Fate, ApiError> {
     tenant.scope(state, Unknown::Owner).await?;
     let parsed: Name = name.parse().map_err(|_| ApiError::bad_request(format!("'{name}' is not a name")))?;
@@ -237,7 +240,6 @@ async fn keep_template(
     for shown_only in ["name", "tenant", "links"] {
         content.remove(shown_only);
     }
-    let options = state.options().await?;
     let content =
         session_template::read(&shape::SESSION_TEMPLATE, Value::Object(content), options.reject_nids, "")?;
     let mut conn = db::acquire(&state.pool).await?;
@@ -251,7 +253,7 @@ async fn keep_template(
         Fate::Taken => {}
         other => return Ok(other),
     }
-    state.admit.check_images(&content, &options).await.map_err(ApiError::bad_request)?;
+    session_template::check_images(state, &content, options, "").await?;
     if !body.dry_run {
         let mut conn = db::acquire(&state.pool).await?;
         db::session_template::put(&mut conn, &tenant.0, &parsed, &content).await?;

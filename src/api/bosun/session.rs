@@ -198,8 +198,11 @@ async fn show(
     let errors = if brief { Vec::new() } else { errors_of(conn, session, full).await? };
     let hand_overs = if brief { Vec::new() } else { db::hand_over::list(conn, &session.id).await? };
     let mut shown = view::session(session, &steps, held, errors, &hand_overs);
+    if brief {
+        return Ok(shown);
+    }
     let gates = db::plan::gates(conn, &session.id).await?;
-    if !brief && !gates.is_empty() {
+    if !gates.is_empty() {
         let waves = db::wave::list(conn, &session.id).await?;
         shown["waves"] = json!(wave::shown(session, &gates, &waves));
         shown["gates"] = json!(gates);
@@ -259,7 +262,7 @@ async fn delete(
 ) -> Result<Response, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &tenant, &name).await?;
-    bos::session::remove(&mut conn, &[session], &actor).await?;
+    bos::session::remove(&state, &mut conn, &[session], &actor).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
