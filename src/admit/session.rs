@@ -186,7 +186,7 @@ impl Admit {
     ) -> Result<Admitted, Rejection> {
         let begins = begins.to_rfc3339_opts(SecondsFormat::Secs, true);
         let why = format!("begins at {begins}");
-        let kept = db::admission::keep_for_later(&self.pool, &new_session(request), &why).await;
+        let kept = db::admission::keep_for_later(&self.pool, new_session(request), why.clone()).await;
         let id = kept.map_err(|error| conflict(error, request))?;
         let mut notes = resolved.selection.notes.clone();
         notes.push(format!(

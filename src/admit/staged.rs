@@ -175,8 +175,11 @@ impl Admit {
         }
     }
 
-    /// Says in their records why staged components could not be applied.
-    pub(super) async fn refuse_staged(&self, session: &Session, why: &str) -> Result<(), Rejection> {
+    /// Says in their records why staged components could not be applied; nothing where the session applies none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refuse_staged(&self, session: &Session, why: &str) -> Result<(), Rejection> {
         if session.new.request.get(APPLIES).is_none() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use crate::model::{
     command::CommandRequest,
     event::NewEvent,
     plan::{PLAN_FORMAT, Plan, UnknownPolicy},
-    session::{Name, OnConflict, SessionId},
+    session::{Name, OnConflict, Outcome, SessionId},
     session_template::SessionTemplate,
     verb::{Goal, Verb},
 };
@@ -20,7 +20,7 @@ use super::{
     claim::{self, Wish},
     command, component,
     error::doing,
-    freeze, plan, session, session_component_batch, session_template, slice, workflow,
+    freeze, plan, session, session_component_batch, session_template, slice, staged, workflow,
 };
 
 pub use super::{claim::Holder, freeze::Frozen, session::NewSession, session_component_batch::Skip};
@@ -148,12 +148,39 @@ async fn wait(pool: &Pool, admission: &Admission, holders: Vec<Holder>) -> Resul
 }
 
 /// Keeps a session whose time has not come: it holds nothing, and has no place among those that wait for others.
-pub async fn keep_for_later(pool: &Pool, new: &NewSession, why: &str) -> Result<SessionId, DbError> {
-    let mut tx = pool.begin().await.map_err(doing("keep a session for later"))?;
-    let id = session::insert_waiting(&mut tx, new).await?;
-    session::say_why_it_waits(&mut tx, &id, why).await?;
-    tx.commit().await.map_err(doing("keep a session for later"))?;
-    Ok(id)
+pub async fn keep_for_later(pool: &Pool, new: NewSession, why: String) -> Result<SessionId, DbError> {
+    let pool = pool.clone();
+    let task = tokio::spawn(async move {
+        let mut tx = pool.begin().await.map_err(doing("keep a session for later"))?;
+        let id = session::insert_waiting(&mut tx, &new).await?;
+        session::say_why_it_waits(&mut tx, &id, &why).await?;
+        tx.commit().await.map_err(doing("keep a session for later"))?;
+        Ok(id)
+    });
+    task.await.expect("nothing in an admission panics")
+}
+
+/// Ends a session of which nothing has begun, one that is staged or waits, and keeps the command as obeyed, with why it ended
+/// as its answer. Whether it was one; else nothing is kept.
+pub async fn cancel(
+    pool: &Pool,
+    id: SessionId,
+    request: CommandRequest,
+    (actor, key): (String, Option<String>),
+    why: String,
+) -> Result<bool, DbError> {
+    let pool = pool.clone();
+    let task = tokio::spawn(async move {
+        let mut tx = pool.begin().await.map_err(doing("cancel a session that waits"))?;
+        let ended = staged::cancel(&mut tx, &id).await?
+            || session::end_waiting(&mut tx, &id, Outcome::Cancelled, Some(&why)).await?;
+        if ended {
+            command::insert_obeyed(&mut tx, &id, &request, (&actor, key.as_deref()), &why).await?;
+        }
+        tx.commit().await.map_err(doing("cancel a session that waits"))?;
+        Ok(ended)
+    });
+    task.await.expect("nothing in an admission panics")
 }
 
 /// Gives up a waiting session's place among those that wait: those behind it do not wait for it any more.

@@ -54,12 +54,39 @@ pub async fn insert_once(
     .fetch_one(conn)
     .await
     .map_err(doing("keep a command"))
-    .map_err(|error| {
-        error.or_conflict("command_request_key", || {
-            format!("a command with the id '{}' was given a moment ago", key.unwrap_or_default())
-        })
-    })?;
+    .map_err(|error| taken(error, key))?;
     Ok(row.command_id)
+}
+
+/// Keeps a command that needs no worker to be obeyed, with its answer; under a key as in [`insert_once`].
+pub async fn insert_obeyed(
+    conn: &mut Connection,
+    session: &SessionId,
+    request: &CommandRequest,
+    (actor, key): (&str, Option<&str>),
+    answer: &str,
+) -> Result<(), DbError> {
+    let data = serde_json::to_value(request).expect("a command is a document");
+    sqlx::query!(
+        "insert into command (session_id, data, actor, request_key, obeyed_at, answer)
+         values ($1, $2, $3, $4, clock_timestamp(), $5)",
+        session.0,
+        data,
+        actor,
+        key,
+        answer
+    )
+    .execute(conn)
+    .await
+    .map_err(doing("keep a command"))
+    .map_err(|error| taken(error, key))?;
+    Ok(())
+}
+
+fn taken(error: DbError, key: Option<&str>) -> DbError {
+    error.or_conflict("command_request_key", || {
+        format!("a command with the id '{}' was given a moment ago", key.unwrap_or_default())
+    })
 }
 
 /// The command that was given under a key, if one was.

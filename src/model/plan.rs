@@ -1,6 +1,6 @@
 //! Plans: a workflow bound to one session's members. Data only; `plan/` makes them and says how they move.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,22 @@ impl Plan {
             }
         }
         settings.apply_to(&mut self.gates);
+    }
+
+    /// The boot sets of which something waits for a share, and the share in per cent; `set` are those that an operator gave
+    /// another share, which may be 0.
+    pub fn shares(&self, set: &BTreeMap<String, u8>) -> Vec<(&str, u8)> {
+        let mut shares: Vec<(&str, u8)> = Vec::new();
+        for edge in &self.edges {
+            let EdgeKind::Barrier { threshold_percent } = edge.kind else { continue };
+            let slice = self.steps[edge.from.0 as usize].slice;
+            let boot_set = self.slices[slice.0 as usize].boot_set.as_str();
+            let waits = threshold_percent > 0 || set.contains_key(boot_set);
+            if waits && !shares.iter().any(|(known, _)| *known == boot_set) {
+                shares.push((boot_set, set.get(boot_set).copied().unwrap_or(threshold_percent)));
+            }
+        }
+        shares
     }
 }
 

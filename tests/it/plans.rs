@@ -1,10 +1,11 @@
 //! Workflows become plans: snapshots of every built-in workflow, bound to templates with and without ordinals.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bosun::{
     model::{
         artifacts::{BootArtifacts, BootArtifactsId},
+        command::Settings,
         component::ComponentNo,
         gate::Rollout,
         options::Options,
@@ -323,4 +324,16 @@ steps:
         plan,
         "it is kept as it is: {stored}"
     );
+}
+
+#[test]
+fn a_share_of_a_boot_set_that_was_set_to_nothing_can_be_set_again() {
+    let mut plan = bind("boot", ordered()).unwrap();
+    let names: Vec<String> =
+        plan.shares(&BTreeMap::new()).iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert!(!names.is_empty() && names.len() < plan.slices.len(), "{names:?}");
+    let thresholds = BTreeMap::from([(names[0].clone(), 0)]);
+    plan.apply(&Settings { thresholds: thresholds.clone(), ..Settings::default() });
+    assert_eq!(plan.shares(&thresholds)[0], (names[0].as_str(), 0));
+    assert_eq!(plan.shares(&thresholds).len(), names.len());
 }

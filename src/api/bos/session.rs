@@ -269,7 +269,7 @@ async fn delete(
 ) -> Result<Response, ApiError> {
     let mut conn = db::acquire(&state.pool).await?;
     let session = find(&mut conn, &tenant, &name).await?;
-    remove(&mut conn, &[session], &actor).await?;
+    remove(&state, &mut conn, &[session], &actor).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -286,7 +286,7 @@ async fn delete_many(
     if ["min_age", "max_age", "status"].iter().all(|name| query.text(name).is_none()) {
         sessions.retain(|session| session.state == SessionState::Ended);
     }
-    remove(&mut conn, &sessions, &actor).await?;
+    remove(&state, &mut conn, &sessions, &actor).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -294,10 +294,19 @@ async fn delete_many(
 ///
 /// # Errors
 /// 503 when the database does not answer.
-pub async fn remove(conn: &mut db::Connection, sessions: &[Session], actor: &Actor) -> Result<(), ApiError> {
+pub async fn remove(
+    state: &ApiState,
+    conn: &mut db::Connection,
+    sessions: &[Session],
+    actor: &Actor,
+) -> Result<(), ApiError> {
+    const WHY: &str = "deleted before it was admitted";
     for session in sessions.iter().filter(|session| session.state != SessionState::Ended) {
-        let waited = session.state == SessionState::Waiting
-            && db::session::reject(conn, &session.id, "deleted before it was admitted").await?;
+        let waited =
+            session.state == SessionState::Waiting && db::session::reject(conn, &session.id, WHY).await?;
+        if waited {
+            state.admit.refuse_staged(session, WHY).await?;
+        }
         let ended = waited || db::staged::cancel(conn, &session.id).await?;
         if ended || session.state == SessionState::Cancelling {
             continue;

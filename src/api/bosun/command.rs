@@ -25,8 +25,8 @@ use crate::{
     model::{
         command::{CommandKind, CommandRequest, Settings},
         gate::Share,
-        plan::{EdgeKind, Plan},
-        session::{Outcome, SessionState},
+        plan::Plan,
+        session::SessionState,
         xname::{self, Xname},
     },
     plan,
@@ -223,12 +223,12 @@ pub async fn give(
                 settings,
                 ..CommandRequest::plain(kind)
             };
-            let mut conn = db::acquire(&state.pool).await?;
             if kind == CommandKind::Cancel
-                && cancelled_unadmitted(&mut conn, session, &request, &actor.0).await?
+                && cancelled_unadmitted(state, session, &request, &actor.0, body.id.as_deref()).await?
             {
                 return Ok(format!("session {name} is cancelled; nothing of it had begun"));
             }
+            let mut conn = db::acquire(&state.pool).await?;
             db::command::insert_once(&mut conn, &session.id, &request, &actor.0, body.id.as_deref()).await?;
             let kind = json!(kind);
             let kind = kind.as_str().unwrap_or_default();
@@ -240,17 +240,20 @@ pub async fn give(
 /// Ends a session that no worker has, because nothing of it has begun: one that is staged, or waits to be admitted. Whether
 /// it was one.
 async fn cancelled_unadmitted(
-    conn: &mut db::Connection,
+    state: &ApiState,
     session: &Session,
     request: &CommandRequest,
     actor: &str,
+    key: Option<&str>,
 ) -> Result<bool, ApiError> {
-    if db::staged::cancel(conn, &session.id).await? {
-        return Ok(true);
-    }
     let why = request.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let error = format!("cancelled by {actor}, before it was admitted{why}");
-    Ok(db::session::end_waiting(conn, &session.id, Outcome::Cancelled, Some(&error)).await?)
+    let by = (actor.to_owned(), key.map(str::to_owned));
+    if !db::admission::cancel(&state.pool, session.id, request.clone(), by, error.clone()).await? {
+        return Ok(false);
+    }
+    state.admit.refuse_staged(session, &error).await?;
+    Ok(true)
 }
 
 /// How many, and who, as far as a line has room.
@@ -355,8 +358,8 @@ async fn settings(
         )));
     }
     let standing = db::command::standing(conn, &session.id).await?.settings;
-    for boot_set in thresholds.keys().filter(|boot_set| !standing.thresholds.contains_key(*boot_set)) {
-        check_threshold(session, &outline, boot_set)?;
+    for boot_set in thresholds.keys() {
+        check_threshold(session, &outline, &standing.thresholds, boot_set)?;
     }
     let mut timeouts_s = BTreeMap::new();
     for (step, text) in timeouts {
@@ -386,7 +389,12 @@ async fn settings(
 }
 
 /// A share of a boot set can only be another one where something waits for a share of it.
-fn check_threshold(session: &Session, plan: &Plan, boot_set: &str) -> Result<(), ApiError> {
+fn check_threshold(
+    session: &Session,
+    plan: &Plan,
+    set: &BTreeMap<String, u8>,
+    boot_set: &str,
+) -> Result<(), ApiError> {
     let name = &session.new.name;
     let slices: Vec<&str> = plan.slices.iter().map(|slice| slice.boot_set.as_str()).collect();
     if !slices.contains(&boot_set) {
@@ -394,12 +402,7 @@ fn check_threshold(session: &Session, plan: &Plan, boot_set: &str) -> Result<(),
         let why = format!("session '{name}' has no boot set '{boot_set}'; it has {known}");
         return Err(ApiError::bad_request(why));
     }
-    let waits = plan.edges.iter().any(|edge| {
-        let slice = plan.steps[usize::try_from(edge.from.0).unwrap_or_default()].slice;
-        matches!(edge.kind, EdgeKind::Barrier { threshold_percent: 1.. })
-            && slices[usize::try_from(slice.0).unwrap_or_default()] == boot_set
-    });
-    if waits {
+    if plan.shares(set).iter().any(|(known, _)| *known == boot_set) {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(

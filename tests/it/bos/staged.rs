@@ -1,5 +1,6 @@
 //! §1.5, and staged sessions of §3.
 
+use bosun::sim::{FaultKind, Rule, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -120,6 +121,31 @@ async fn what_cannot_be_applied_says_why() {
     // What is not staged for anybody is ignored.
     server.ok(Method::PATCH, &first, Some(json!({"staged_state": {"session": ""}}))).await;
     assert_eq!(apply(&server, &[&xnames[0]]).await["ignored"], json!([xnames[0]]));
+}
+
+/// HSM is away, so what is applied waits; whoever gives it up, its components are not enabled for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_and_given_up_says_so() {
+    let server = Server::new(fast(2)).await;
+    until(&server, "/v2/components", |list| list.as_array().is_some_and(|list| list.len() == 2)).await;
+    let xnames = server.machine.xnames();
+    stage(&server, "st", "boot").await;
+    server.machine.set_fault(Rule { method: None, ..Rule::new(Service::Hsm, "", "", FaultKind::Status) });
+    for (n, why) in [(0, "cancelled by"), (1, "deleted before it was admitted")] {
+        assert_eq!(apply(&server, &[&xnames[n]]).await["succeeded"], json!([xnames[n]]));
+        let list = server.ok(Method::GET, "/bosun/v1/sessions?state=waiting", None).await;
+        let name = list[0]["name"].as_str().unwrap_or_else(|| panic!("{list}")).to_owned();
+        let path = format!("/bosun/v1/sessions/{name}");
+        match n {
+            0 => drop(
+                server.ok(Method::POST, &format!("{path}/commands"), Some(json!({"kind": "cancel"}))).await,
+            ),
+            _ => drop(server.ok(Method::DELETE, &path, None).await),
+        }
+        let record = server.ok(Method::GET, &format!("/v2/components/{}", xnames[n]), None).await;
+        assert_eq!((&record["enabled"], &record["session"]), (&json!(false), &json!("st")), "{record}");
+        assert!(record["error"].as_str().unwrap().starts_with(why), "{record}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

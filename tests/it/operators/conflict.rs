@@ -92,8 +92,17 @@ async fn one_that_waits_can_be_cancelled() {
     let line = ["session", "create", "--template", "demo", "--operation", "reboot"];
     dev.bosun(&[&line[..], &["--name", "first", "--limit", "x1000c0s0"]].concat()).await.expect(0);
     dev.bosun(&[&line[..], &["--name", "second", "--on-conflict", "wait"]].concat()).await.expect(0);
-    let said = dev.bosun(&["session", "cancel", "second", "--reason", "not tonight"]).await.expect(0).out;
+    let cancel = ["session", "cancel", "second", "--reason", "not tonight", "--id", "tuesday"];
+    let said = dev.bosun(&cancel).await.expect(0).out;
     assert_eq!(said, "session second is cancelled; nothing of it had begun\n");
+    // As a script does that had no answer.
+    let again = dev.bosun(&cancel).await.expect(0).out;
+    assert!(again.starts_with("cancel was asked of session second before, with the id tuesday: "), "{again}");
+    let kept: Vec<(bool, String)> = sqlx::query_as("select obeyed_at is not null, answer from command")
+        .fetch_all(&dev.pool)
+        .await
+        .unwrap();
+    assert!(matches!(&kept[..], [(true, why)] if why.ends_with("admitted: not tonight")), "{kept:?}");
     let done = dev.bosun(&["session", "wait", "second", "-o", "json"]).await.expect(6).json();
     assert!(
         done["reason"].as_str().is_some_and(|why| why.ends_with("before it was admitted: not tonight")),

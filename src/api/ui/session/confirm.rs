@@ -1,6 +1,8 @@
 //! The page before a command: what it means, and whatever has to be said with it. The more it would cost to have meant
 //! something else, the more has to be typed.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use maud::{Markup, html};
 
@@ -20,7 +22,7 @@ use crate::{
     db::{self, result::FailureGroup, session::Session},
     model::{
         command::CommandKind,
-        plan::{EdgeKind, Plan},
+        plan::Plan,
         session::{SessionId, SessionState},
     },
 };
@@ -33,6 +35,8 @@ struct About<'a> {
     step: Option<&'a str>,
     /// None for a session that was never admitted.
     plan: Option<Plan>,
+    /// Shares of boot sets that operators have changed.
+    thresholds: BTreeMap<String, u8>,
 }
 
 /// Whether it cannot be taken back: then the session's name is typed.
@@ -60,7 +64,8 @@ pub(super) async fn page(
         Err(db::DbError::Unknown { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let about = About { session: &session, failures, step, plan };
+    let standing = db::command::standing(&mut conn, &session.id).await?;
+    let about = About { session: &session, failures, step, plan, thresholds: standing.settings.thresholds };
     let title = title(kind);
     Ok(Page::new(format!("{title} {}", session.new.name))
         .theme(theme)
@@ -189,7 +194,9 @@ impl About<'_> {
                 (components("The nodes, as in a limit", ""))
                 @if let Some(plan) = &self.plan { (from_step(plan)) }
             },
-            CommandKind::Set => self.plan.as_ref().map(settings).unwrap_or_default(),
+            CommandKind::Set => {
+                self.plan.as_ref().map(|plan| settings(plan, &self.thresholds)).unwrap_or_default()
+            }
             _ => hidden_step(self.step),
         }
     }
@@ -241,17 +248,8 @@ fn timed(plan: &Plan) -> Vec<(&str, String)> {
 }
 
 /// Thresholds where something waits for a share of a boot set, and every step's time.
-fn settings(plan: &Plan) -> Markup {
-    let mut shares: Vec<(&str, u8)> = Vec::new();
-    for edge in &plan.edges {
-        let from = usize::try_from(edge.from.0).ok().and_then(|number| plan.steps.get(number));
-        let slice = from.and_then(|step| plan.slices.get(usize::try_from(step.slice.0).ok()?));
-        if let (Some(slice), EdgeKind::Barrier { threshold_percent: percent @ 1.. }) = (slice, edge.kind)
-            && !shares.iter().any(|(boot_set, _)| *boot_set == slice.boot_set)
-        {
-            shares.push((&slice.boot_set, percent));
-        }
-    }
+fn settings(plan: &Plan, thresholds: &BTreeMap<String, u8>) -> Markup {
+    let shares = plan.shares(thresholds);
     html! {
         @if !shares.is_empty() {
             fieldset {
