@@ -1,6 +1,6 @@
 //! Table `boot_artifacts`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -40,6 +40,17 @@ pub async fn find_or_insert(
     .await
     .map_err(doing("look up boot artifacts"))?;
     Ok(ids.into_iter().map(BootArtifactsId).collect())
+}
+
+/// The numbers of these artifacts, of which many may be the same; those not known yet are added.
+pub async fn numbers<'a>(
+    conn: &mut Connection,
+    wanted: &[&'a BootArtifacts],
+) -> Result<HashMap<&'a BootArtifacts, BootArtifactsId>, DbError> {
+    let distinct: Vec<&BootArtifacts> = wanted.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+    let owned: Vec<BootArtifacts> = distinct.iter().map(|one| (*one).clone()).collect();
+    let ids = find_or_insert(conn, &owned).await?;
+    Ok(distinct.into_iter().zip(ids).collect())
 }
 
 /// The numbers of these artifacts, as far as they are known.

@@ -26,17 +26,24 @@ pub async fn insert(
     .await
     .map_err(doing("keep boot tokens"))?;
     // A statement of its own: it sees what somebody else inserted in the meantime.
-    let kept = sqlx::query!(
-        "select token, boot_artifacts_id from boot_token where token = any ($1)",
-        &names as &[&str]
-    )
-    .fetch_all(conn)
-    .await
-    .map_err(doing("look up boot tokens"))?;
-    let mut before: HashMap<String, BootArtifactsId> =
-        kept.into_iter().map(|row| (row.token, BootArtifactsId(row.boot_artifacts_id))).collect();
+    let mut before = find(conn, &names).await?;
     for token in added {
         before.remove(&token);
     }
     Ok(before)
+}
+
+/// What these tokens stand for, as far as they stand for something.
+pub async fn find(
+    conn: &mut Connection,
+    tokens: &[&str],
+) -> Result<HashMap<String, BootArtifactsId>, DbError> {
+    let rows = sqlx::query!(
+        "select token, boot_artifacts_id from boot_token where token = any ($1)",
+        tokens as &[&str]
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(doing("look up boot tokens"))?;
+    Ok(rows.into_iter().map(|row| (row.token, BootArtifactsId(row.boot_artifacts_id))).collect())
 }

@@ -1,6 +1,6 @@
 //! Taking over what another BOS knows of components, and what their tokens stand for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::model::{
     artifacts::{BootArtifacts, BootArtifactsId},
@@ -77,19 +77,12 @@ async fn numbered(
     conn: &mut Connection,
     components: Vec<Foreign>,
 ) -> Result<BTreeMap<String, Foreign<BootArtifactsId>>, DbError> {
-    let mut distinct: HashMap<&BootArtifacts, usize> = HashMap::new();
-    let mut wanted: Vec<BootArtifacts> = Vec::new();
     let named = components
         .iter()
         .flat_map(|one| one.running.iter().map(|running| &running.artifacts).chain(&one.desired));
-    for artifacts in named {
-        distinct.entry(artifacts).or_insert_with(|| {
-            wanted.push(artifacts.clone());
-            wanted.len() - 1
-        });
-    }
-    let numbers = artifacts::find_or_insert(conn, &wanted).await?;
-    let number = |artifacts: &BootArtifacts| numbers[distinct[artifacts]];
+    let named: Vec<&BootArtifacts> = named.collect();
+    let numbers = artifacts::numbers(conn, &named).await?;
+    let number = |artifacts: &BootArtifacts| numbers[artifacts];
     let numbered = components.iter().map(|one| {
         let running = one.running.as_ref().map(|running| Running {
             token: running.token.clone(),

@@ -8,7 +8,7 @@ use std::{
 use crate::model::{artifacts::BootArtifacts, command::CommandKind};
 
 use super::{
-    super::{Connection, DbError, Pool, artifacts, error::doing},
+    super::{Connection, DbError, Pool, artifacts, boot_token, error::doing},
     Component, ComponentFilter, ComponentPatch, discover, list, shared_artifacts,
     steer::{Before, Steering},
     tell::{News, tell},
@@ -129,19 +129,12 @@ async fn recorded(
     conn: &mut Connection,
     patches: impl Iterator<Item = &ComponentPatch>,
 ) -> Result<HashMap<String, Arc<BootArtifacts>>, DbError> {
-    let tokens: Vec<String> = patches
-        .filter_map(|patch| patch.actual.as_ref()?.bss_token.clone())
-        .filter(|token| !token.is_empty())
-        .collect();
-    let rows =
-        sqlx::query!("select token, boot_artifacts_id from boot_token where token = any ($1)", &tokens)
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(doing("look up boot tokens"))?;
-    let ids: Vec<i32> = rows.iter().map(|row| row.boot_artifacts_id).collect();
+    let named = patches.filter_map(|patch| patch.actual.as_ref()?.bss_token.as_deref());
+    let tokens: Vec<&str> = named.filter(|token| !token.is_empty()).collect();
+    let found = boot_token::find(conn, &tokens).await?;
+    let ids: Vec<i32> = found.values().map(|id| id.0).collect();
     let artifacts = shared_artifacts(conn, &ids).await?;
-    let known =
-        rows.into_iter().filter_map(|row| Some((row.token, artifacts.get(&row.boot_artifacts_id)?.clone())));
+    let known = found.into_iter().filter_map(|(token, id)| Some((token, artifacts.get(&id.0)?.clone())));
     Ok(known.collect())
 }
 
@@ -210,19 +203,9 @@ async fn artifact_numbers(
     conn: &mut Connection,
     artifacts: Vec<Option<&Arc<BootArtifacts>>>,
 ) -> Result<Vec<Option<i32>>, DbError> {
-    let mut distinct: HashMap<&BootArtifacts, usize> = HashMap::new();
-    let mut wanted: Vec<BootArtifacts> = Vec::new();
-    for artifacts in artifacts.iter().flatten() {
-        distinct.entry(artifacts).or_insert_with(|| {
-            wanted.push(BootArtifacts::clone(artifacts));
-            wanted.len() - 1
-        });
-    }
-    let numbers = artifacts::find_or_insert(conn, &wanted).await?;
-    Ok(artifacts
-        .iter()
-        .map(|artifacts| artifacts.map(|artifacts| numbers[distinct[artifacts.as_ref()]].0))
-        .collect())
+    let wanted: Vec<&BootArtifacts> = artifacts.iter().flatten().map(|one| &***one).collect();
+    let numbers = artifacts::numbers(conn, &wanted).await?;
+    Ok(artifacts.iter().map(|artifacts| artifacts.map(|artifacts| numbers[artifacts.as_ref()].0)).collect())
 }
 
 async fn write(
